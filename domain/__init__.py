@@ -1,0 +1,1 @@
+"""All the mathematics, pure: state and event in, state and outputs out."""

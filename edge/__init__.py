@@ -1,0 +1,1 @@
+"""The stages on a compact snapshot, next to the user."""

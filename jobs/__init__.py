@@ -1,0 +1,1 @@
+"""The Flink jobs: wiring of sources, operators and sinks."""

@@ -1,0 +1,1 @@
+"""Thin Flink shells around `domain`: get state, call, put state, yield."""

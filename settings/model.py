@@ -1,0 +1,134 @@
+"""The settings, section by section. A section's fields are its keys in `freshet.toml`.
+
+Engine keys of Flink (checkpoints, restart, memory) live in `flink-conf/` and nowhere here.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+PositiveMs = Annotated[int, Field(gt=0, le=3_600_000)]
+
+LOOPBACK = "127.0.0.1"
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(Section):
+    """The event log."""
+
+    external: str = Field("", description="bootstrap servers of an existing Kafka; empty: start one")
+    port: Port = 19092
+    controller_port: Port = 19093
+    partition_scale: float = Field(
+        0.04, gt=0, le=1, description="share of the partitions of a full deployment (1.0)"
+    )
+    replication: int = Field(1, ge=1, le=5, description="copies of each partition")
+
+    @property
+    def bootstrap(self) -> str:
+        """Where clients connect first."""
+        return self.external or f"{LOOPBACK}:{self.port}"
+
+
+class FlinkSettings(Section):
+    """The stream processor."""
+
+    external: str = Field("", description="host:port of an existing JobManager; empty: start one")
+    rest_port: Port = 18081
+    rpc_port: Port = 16123
+    taskmanagers: int = Field(2, ge=1, le=64, description="one slot each")
+    parallelism: int = Field(1, ge=1, le=1024, description="subtasks of each job")
+
+    @property
+    def rest_address(self) -> str:
+        """Host and port of the JobManager's REST interface."""
+        return self.external or f"{LOOPBACK}:{self.rest_port}"
+
+
+class RedisSettings(Section):
+    """The online store; any server that speaks Redis."""
+
+    external: SecretStr = Field(SecretStr(""), description="redis:// URL of an existing server")
+    port: Port = 16379
+    timeout_ms: PositiveMs = 50
+
+    @property
+    def url(self) -> str:
+        """The address, with its password if it has one."""
+        return self.external.get_secret_value() or f"redis://{LOOPBACK}:{self.port}/0"
+
+
+class MilvusSettings(Section):
+    """The vector store."""
+
+    external: str = Field("", description="http://host:port of an existing Milvus; empty: start one")
+    token: SecretStr = Field(SecretStr(""), description="token or user:password of that Milvus")
+    port: Port = 19530
+    timeout_ms: PositiveMs = 150
+
+    @property
+    def uri(self) -> str:
+        """Where clients connect."""
+        return self.external or f"http://{LOOPBACK}:{self.port}"
+
+
+class TritonSettings(Section):
+    """The model server."""
+
+    external: str = Field("", description="host:port of an existing Triton's gRPC; empty: start one")
+    grpc_port: Port = 18001
+    http_port: Port = 18000
+    metrics_port: Port = 18002
+    timeout_ms: PositiveMs = 100
+
+    @property
+    def address(self) -> str:
+        """Host and port of the gRPC interface."""
+        return self.external or f"{LOOPBACK}:{self.grpc_port}"
+
+
+class EventSettings(Section):
+    """What counts as a valid event."""
+
+    max_age_days: float = Field(400, gt=0, description="older than its log time by more: refused")
+    max_ahead_s: float = Field(300, ge=0, description="ahead of its log time by more: refused")
+
+
+class WriterSettings(Section):
+    """The processes that carry what jobs emit into Redis and Milvus."""
+
+    group: str = Field("freshet-writers", min_length=1)
+    batch: int = Field(500, ge=1, le=10_000, description="records written in one round trip")
+    metrics_port: Port = 18091
+
+
+class ServingSettings(Section):
+    """The HTTP service."""
+
+    host: str = LOOPBACK
+    port: Port = 18080
+    deadline_ms: PositiveMs = 500
+    recent_interactions: int = Field(50, ge=1, le=100)
+    catalog_refresh_ms: PositiveMs = 500
+
+
+class Settings(Section):
+    """Everything a deployment decides."""
+
+    data_dir: Path = Field(Path(".freshet"), description="where servers keep data and logs")
+    log_format: Literal["text", "json"] = "text"
+    kafka: KafkaSettings = KafkaSettings()
+    flink: FlinkSettings = FlinkSettings()
+    redis: RedisSettings = RedisSettings()
+    milvus: MilvusSettings = MilvusSettings()
+    triton: TritonSettings = TritonSettings()
+    events: EventSettings = EventSettings()
+    writers: WriterSettings = WriterSettings()
+    serving: ServingSettings = ServingSettings()

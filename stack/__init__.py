@@ -1,0 +1,1 @@
+"""Starts, checks and stops the real servers on one machine."""

@@ -1,0 +1,1 @@
+"""Readers and writers of Redis and Milvus, used by jobs, writers and serving alike."""

@@ -1,0 +1,1 @@
+"""Makes the models that Triton and the edge serve."""
