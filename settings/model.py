@@ -23,7 +23,9 @@ class Section(BaseModel):
 class KafkaSettings(Section):
     """The event log."""
 
-    external: str = Field("", description="bootstrap servers of an existing Kafka; empty: start one")
+    external: str = Field(
+        "", description="bootstrap servers of an existing Kafka; empty: start one"
+    )
     port: Port = 19092
     controller_port: Port = 19093
     partition_scale: float = Field(
@@ -68,7 +70,9 @@ class RedisSettings(Section):
 class MilvusSettings(Section):
     """The vector store."""
 
-    external: str = Field("", description="http://host:port of an existing Milvus; empty: start one")
+    external: str = Field(
+        "", description="http://host:port of an existing Milvus; empty: start one"
+    )
     token: SecretStr = Field(SecretStr(""), description="token or user:password of that Milvus")
     port: Port = 19530
     timeout_ms: PositiveMs = 150
@@ -82,7 +86,9 @@ class MilvusSettings(Section):
 class TritonSettings(Section):
     """The model server."""
 
-    external: str = Field("", description="host:port of an existing Triton's gRPC; empty: start one")
+    external: str = Field(
+        "", description="host:port of an existing Triton's gRPC; empty: start one"
+    )
     grpc_port: Port = 18001
     http_port: Port = 18000
     metrics_port: Port = 18002

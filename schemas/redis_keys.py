@@ -1,0 +1,116 @@
+"""Every Redis key, declared once: its pattern, kind, lifetime and bound."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["string", "hash", "sorted set", "list", "set", "stream"]
+
+MINUTE_S = 60
+HOUR_S = 3_600
+DAY_S = 24 * HOUR_S
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisKey:
+    """A family of keys. `holds` says what a reader finds there."""
+
+    pattern: str
+    kind: Kind
+    holds: str
+    ttl_s: int | None = None
+    max_size: int | None = None
+
+    def of(self, *parts: str) -> str:
+        """Name one key of the family.
+
+        >>> CONTEXT.of("u1")
+        'context:u1'
+        """
+        return self.pattern.format(*parts)
+
+
+CONTEXT = RedisKey(
+    pattern="context:{}", kind="string", ttl_s=DAY_S, holds="JSON of the user's context"
+)
+SESSION = RedisKey(
+    pattern="session:{}",
+    kind="hash",
+    ttl_s=HOUR_S,
+    holds="user_id, start_time, device, geo, interaction_count",
+)
+INTERACTIONS = RedisKey(
+    pattern="interactions:{}",
+    kind="sorted set",
+    ttl_s=DAY_S,
+    max_size=100,
+    holds="JSON of item_id, action, position, by event time in ms",
+)
+EMBEDDING = RedisKey(
+    pattern="embedding:{}",
+    kind="string",
+    ttl_s=HOUR_S,
+    holds="int64 version and 512 float32, little endian",
+)
+BANDIT = RedisKey(
+    pattern="bandit:{}:{}", kind="hash", holds="alpha, beta, context_weights, updated_at"
+)
+EDGE_SYNC = RedisKey(
+    pattern="edge_sync:{}", kind="stream", max_size=100_000, holds="user_id, update_type, payload"
+)
+
+USER_FEATURES = RedisKey(
+    pattern="user:features:{}",
+    kind="hash",
+    ttl_s=DAY_S,
+    holds="session_views_5min, session_clicks_5min, last_interaction_ts, active_session",
+)
+USER_AGGREGATES = RedisKey(
+    pattern="user:agg:{}", kind="hash", ttl_s=DAY_S, holds="views_24h, clicks_24h, ctr_24h"
+)
+USER_SESSION = RedisKey(
+    pattern="user:session:{}",
+    kind="list",
+    ttl_s=30 * MINUTE_S,
+    max_size=100,
+    holds="JSON of item_id, event_type, timestamp",
+)
+ITEM_FEATURES = RedisKey(
+    pattern="item:features:{}",
+    kind="hash",
+    holds="views_24h, clicks_24h, ctr_24h, avg_completion_rate, trending_score",
+)
+
+ITEM = RedisKey(
+    pattern="item:{}",
+    kind="hash",
+    holds="version, catalog (JSON), vector (512 float32), popularity, popularity_at_ms",
+)
+ITEMS_CHANGED = RedisKey(
+    pattern="items:changed",
+    kind="sorted set",
+    holds="item ids by the time of their last change in ms",
+)
+TRENDING = RedisKey(
+    pattern="trending:{}",
+    kind="sorted set",
+    max_size=1_000,
+    holds="item ids by forward-decayed weight, of a segment; `all` is everybody",
+)
+
+FEEDBACK_DEDUP = RedisKey(
+    pattern="feedback_dedup:{}:{}:{}", kind="string", ttl_s=MINUTE_S, holds="request_id"
+)
+FEEDBACK_IDEMPOTENCY = RedisKey(
+    pattern="idempotency:{}", kind="string", ttl_s=DAY_S, holds="the answer given to that key"
+)
+REQUEST_DEDUP = RedisKey(
+    pattern="request_dedup:{}", kind="string", ttl_s=30, holds="the answer given to that request"
+)
+EMBED_UPDATE = RedisKey(
+    pattern="embed_update:{}", kind="string", ttl_s=HOUR_S, holds="1 for an interaction applied"
+)
+BANDIT_DEDUP = RedisKey(
+    pattern="bandit_dedup:{}:{}:{}", kind="string", ttl_s=MINUTE_S, holds="1 for a reward applied"
+)
+
+KEYS = tuple(value for value in list(globals().values()) if isinstance(value, RedisKey))

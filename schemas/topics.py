@@ -1,0 +1,114 @@
+"""Every Kafka topic, declared once: partitions and retention of a full deployment, and its key."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.types import (
+    BanditUpdate,
+    DeadLetter,
+    EmbeddingUpdate,
+    Impression,
+    ItemEvent,
+    ItemSignal,
+    ItemSnapshot,
+    Record,
+    UserEvent,
+    UserSnapshot,
+)
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """A topic as a full deployment has it."""
+
+    name: str
+    record: type[Record]
+    key: str
+    partitions: int
+    replication: int = 3
+    retention_ms: int = -1
+    cleanup: Literal["delete", "compact"] = "delete"
+    max_message_bytes: int = 1_048_576
+
+    def scaled_partitions(self, scale: float) -> int:
+        """Partitions of a deployment that is `scale` of a full one, at least one.
+
+        >>> USER_EVENTS.scaled_partitions(0.04)
+        4
+        """
+        return max(1, round(self.partitions * scale))
+
+    def config(self) -> dict[str, str]:
+        """What the broker is told.
+
+        Log time is the broker's, so that retention, age limits and replays don't depend on the
+        clock of a producer.
+        """
+        return {
+            "cleanup.policy": self.cleanup,
+            "retention.ms": str(self.retention_ms),
+            "message.timestamp.type": "LogAppendTime",
+            "max.message.bytes": str(self.max_message_bytes),
+        }
+
+
+USER_EVENTS = Topic(
+    name="user-events", record=UserEvent, key="user_id", partitions=100, retention_ms=7 * DAY_MS
+)
+ITEMS = Topic(name="items", record=ItemEvent, key="item_id", partitions=50, cleanup="compact")
+PERSONALIZATION_RESULTS = Topic(
+    name="personalization-results",
+    record=Impression,
+    key="request_id",
+    partitions=100,
+    retention_ms=30 * DAY_MS,
+)
+EMBEDDING_UPDATES = Topic(
+    name="embedding-updates",
+    record=EmbeddingUpdate,
+    key="user_id",
+    partitions=50,
+    retention_ms=DAY_MS,
+)
+BANDIT_UPDATES = Topic(
+    name="bandit-updates",
+    record=BanditUpdate,
+    key="item_id:context_segment",
+    partitions=50,
+    retention_ms=DAY_MS,
+)
+DEAD_LETTERS = Topic(
+    name="dead-letters",
+    record=DeadLetter,
+    key="topic:partition:offset",
+    partitions=10,
+    retention_ms=30 * DAY_MS,
+)
+USER_SNAPSHOTS = Topic(
+    name="user-snapshots",
+    record=UserSnapshot,
+    key="user_id",
+    partitions=100,
+    retention_ms=DAY_MS,
+)
+ITEM_SIGNALS = Topic(
+    name="item-signals", record=ItemSignal, key="item_id", partitions=50, retention_ms=DAY_MS
+)
+ITEM_SNAPSHOTS = Topic(
+    name="item-snapshots", record=ItemSnapshot, key="item_id", partitions=50, cleanup="compact"
+)
+
+TOPICS = (
+    USER_EVENTS,
+    ITEMS,
+    PERSONALIZATION_RESULTS,
+    EMBEDDING_UPDATES,
+    BANDIT_UPDATES,
+    DEAD_LETTERS,
+    USER_SNAPSHOTS,
+    ITEM_SIGNALS,
+    ITEM_SNAPSHOTS,
+)

@@ -1,0 +1,849 @@
+"""Records as Python values, written by `python -m schemas.generate`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self
+
+
+class Record(Protocol):
+    """What every generated type can do."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        ...
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        ...
+
+
+EventType = Literal[
+    "view",
+    "click",
+    "like",
+    "share",
+    "add_to_cart",
+    "purchase",
+    "skip",
+    "dismiss",
+    "scroll",
+    "dwell",
+    "search",
+    "review",
+    "preference_update",
+    "context_change",
+    "emotional_shift",
+    "explicit_feedback",
+    "unknown",
+]
+
+Direction = Literal["positive", "negative"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalPayload:
+    """What the signal types carry beside an item."""
+
+    category: str | None = None
+    direction: Direction | None = None
+    strength: float | None = None
+    sentiment_delta: float | None = None
+    frustration_delta: float | None = None
+    velocity_change: float | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "category": self.category,
+            "direction": self.direction,
+            "strength": self.strength,
+            "sentiment_delta": self.sentiment_delta,
+            "frustration_delta": self.frustration_delta,
+            "velocity_change": self.velocity_change,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            category=record["category"],
+            direction=record["direction"],
+            strength=record["strength"],
+            sentiment_delta=record["sentiment_delta"],
+            frustration_delta=record["frustration_delta"],
+            velocity_change=record["velocity_change"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserEvent:
+    """Something a user did, said or met. Topic user-events, keyed by user_id."""
+
+    event_id: str
+    user_id: str
+    event_type: EventType
+    timestamp_ms: int
+    item_id: str | None = None
+    session_id: str | None = None
+    duration_ms: int | None = None
+    completion_rate: float | None = None
+    position: int | None = None
+    request_id: str | None = None
+    quantity: int | None = None
+    price: float | None = None
+    text: str | None = None
+    reward_override: float | None = None
+    page_type: str | None = None
+    surface: str | None = None
+    device_type: str | None = None
+    platform: str | None = None
+    country: str | None = None
+    region: str | None = None
+    city: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    model_version: str | None = None
+    experiment_id: str | None = None
+    variant: str | None = None
+    consent: bool | None = None
+    signal: SignalPayload | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "event_id": self.event_id,
+            "user_id": self.user_id,
+            "event_type": self.event_type,
+            "timestamp_ms": self.timestamp_ms,
+            "item_id": self.item_id,
+            "session_id": self.session_id,
+            "duration_ms": self.duration_ms,
+            "completion_rate": self.completion_rate,
+            "position": self.position,
+            "request_id": self.request_id,
+            "quantity": self.quantity,
+            "price": self.price,
+            "text": self.text,
+            "reward_override": self.reward_override,
+            "page_type": self.page_type,
+            "surface": self.surface,
+            "device_type": self.device_type,
+            "platform": self.platform,
+            "country": self.country,
+            "region": self.region,
+            "city": self.city,
+            "latitude": self.latitude,
+            "longitude": self.longitude,
+            "model_version": self.model_version,
+            "experiment_id": self.experiment_id,
+            "variant": self.variant,
+            "consent": self.consent,
+            "signal": self.signal.to_record() if self.signal is not None else None,
+            "context": self.context,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            event_id=record["event_id"],
+            user_id=record["user_id"],
+            event_type=record["event_type"],
+            timestamp_ms=record["timestamp_ms"],
+            item_id=record["item_id"],
+            session_id=record["session_id"],
+            duration_ms=record["duration_ms"],
+            completion_rate=record["completion_rate"],
+            position=record["position"],
+            request_id=record["request_id"],
+            quantity=record["quantity"],
+            price=record["price"],
+            text=record["text"],
+            reward_override=record["reward_override"],
+            page_type=record["page_type"],
+            surface=record["surface"],
+            device_type=record["device_type"],
+            platform=record["platform"],
+            country=record["country"],
+            region=record["region"],
+            city=record["city"],
+            latitude=record["latitude"],
+            longitude=record["longitude"],
+            model_version=record["model_version"],
+            experiment_id=record["experiment_id"],
+            variant=record["variant"],
+            consent=record["consent"],
+            signal=SignalPayload.from_record(record["signal"])
+            if record["signal"] is not None
+            else None,
+            context=record["context"],
+        )
+
+
+ItemOperation = Literal["upsert", "delete"]
+
+Availability = Literal["in_stock", "limited", "out_of_stock"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemEvent:
+    """A change of the catalogue. Topic items, keyed by item_id."""
+
+    item_id: str
+    operation: ItemOperation = "upsert"
+    updated_at_ms: int
+    external_id: str | None = None
+    item_type: str = "product"
+    title: str = ""
+    description: str = ""
+    category_id: str | None = None
+    categories: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    creator_id: str | None = None
+    brand_id: str | None = None
+    language: str | None = None
+    content_rating: str | None = None
+    price: float | None = None
+    availability: Availability = "in_stock"
+    is_active: bool = True
+    visibility: str = "public"
+    created_at_ms: int | None = None
+    published_at_ms: int | None = None
+    image_url: str | None = None
+    popularity_score: float = 0.0
+    quality_score: float = 0.0
+    freshness_score: float = 1.0
+    text_embedding: bytes | None = None
+    image_embedding: bytes | None = None
+    audio_embedding: bytes | None = None
+    video_embedding: bytes | None = None
+    embedding_space: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "item_id": self.item_id,
+            "operation": self.operation,
+            "updated_at_ms": self.updated_at_ms,
+            "external_id": self.external_id,
+            "item_type": self.item_type,
+            "title": self.title,
+            "description": self.description,
+            "category_id": self.category_id,
+            "categories": list(self.categories),
+            "tags": list(self.tags),
+            "creator_id": self.creator_id,
+            "brand_id": self.brand_id,
+            "language": self.language,
+            "content_rating": self.content_rating,
+            "price": self.price,
+            "availability": self.availability,
+            "is_active": self.is_active,
+            "visibility": self.visibility,
+            "created_at_ms": self.created_at_ms,
+            "published_at_ms": self.published_at_ms,
+            "image_url": self.image_url,
+            "popularity_score": self.popularity_score,
+            "quality_score": self.quality_score,
+            "freshness_score": self.freshness_score,
+            "text_embedding": self.text_embedding,
+            "image_embedding": self.image_embedding,
+            "audio_embedding": self.audio_embedding,
+            "video_embedding": self.video_embedding,
+            "embedding_space": self.embedding_space,
+            "metadata": self.metadata,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            item_id=record["item_id"],
+            operation=record["operation"],
+            updated_at_ms=record["updated_at_ms"],
+            external_id=record["external_id"],
+            item_type=record["item_type"],
+            title=record["title"],
+            description=record["description"],
+            category_id=record["category_id"],
+            categories=tuple(record["categories"]),
+            tags=tuple(record["tags"]),
+            creator_id=record["creator_id"],
+            brand_id=record["brand_id"],
+            language=record["language"],
+            content_rating=record["content_rating"],
+            price=record["price"],
+            availability=record["availability"],
+            is_active=record["is_active"],
+            visibility=record["visibility"],
+            created_at_ms=record["created_at_ms"],
+            published_at_ms=record["published_at_ms"],
+            image_url=record["image_url"],
+            popularity_score=record["popularity_score"],
+            quality_score=record["quality_score"],
+            freshness_score=record["freshness_score"],
+            text_embedding=record["text_embedding"],
+            image_embedding=record["image_embedding"],
+            audio_embedding=record["audio_embedding"],
+            video_embedding=record["video_embedding"],
+            embedding_space=record["embedding_space"],
+            metadata=record["metadata"],
+        )
+
+
+CandidateSource = Literal[
+    "collaborative",
+    "content",
+    "trending",
+    "exploration",
+    "popular",
+    "neighbour",
+    "repeat",
+    "unknown",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownItem:
+    """One place of the list."""
+
+    item_id: str
+    rank: int
+    score: float
+    source: CandidateSource
+    propensity: float = 1.0
+    sampled_value: float | None = None
+    uncertainty: float | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "item_id": self.item_id,
+            "rank": self.rank,
+            "score": self.score,
+            "source": self.source,
+            "propensity": self.propensity,
+            "sampled_value": self.sampled_value,
+            "uncertainty": self.uncertainty,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            item_id=record["item_id"],
+            rank=record["rank"],
+            score=record["score"],
+            source=record["source"],
+            propensity=record["propensity"],
+            sampled_value=record["sampled_value"],
+            uncertainty=record["uncertainty"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impression:
+    """One answer, as it was given. Topic personalization-results, keyed by request_id."""
+
+    request_id: str
+    user_id: str
+    session_id: str | None = None
+    timestamp_ms: int
+    page_type: str | None = None
+    placement: str | None = None
+    device: str | None = None
+    country: str | None = None
+    region: str | None = None
+    city: str | None = None
+    context_segment: str = ""
+    context_features: tuple[float, ...] = ()
+    items: tuple[ShownItem, ...] = ()
+    tier: str = "origin"
+    cache_hit: bool = False
+    exploration_applied: bool = False
+    exploration_rate: float = 0.0
+    model_version: str = ""
+    experiment_id: str | None = None
+    variant: str | None = None
+    user_version: int = 0
+    fallbacks: tuple[str, ...] = ()
+    latency_ms: float = 0.0
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "request_id": self.request_id,
+            "user_id": self.user_id,
+            "session_id": self.session_id,
+            "timestamp_ms": self.timestamp_ms,
+            "page_type": self.page_type,
+            "placement": self.placement,
+            "device": self.device,
+            "country": self.country,
+            "region": self.region,
+            "city": self.city,
+            "context_segment": self.context_segment,
+            "context_features": list(self.context_features),
+            "items": [part.to_record() for part in self.items],
+            "tier": self.tier,
+            "cache_hit": self.cache_hit,
+            "exploration_applied": self.exploration_applied,
+            "exploration_rate": self.exploration_rate,
+            "model_version": self.model_version,
+            "experiment_id": self.experiment_id,
+            "variant": self.variant,
+            "user_version": self.user_version,
+            "fallbacks": list(self.fallbacks),
+            "latency_ms": self.latency_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            request_id=record["request_id"],
+            user_id=record["user_id"],
+            session_id=record["session_id"],
+            timestamp_ms=record["timestamp_ms"],
+            page_type=record["page_type"],
+            placement=record["placement"],
+            device=record["device"],
+            country=record["country"],
+            region=record["region"],
+            city=record["city"],
+            context_segment=record["context_segment"],
+            context_features=tuple(record["context_features"]),
+            items=tuple(ShownItem.from_record(part) for part in record["items"]),
+            tier=record["tier"],
+            cache_hit=record["cache_hit"],
+            exploration_applied=record["exploration_applied"],
+            exploration_rate=record["exploration_rate"],
+            model_version=record["model_version"],
+            experiment_id=record["experiment_id"],
+            variant=record["variant"],
+            user_version=record["user_version"],
+            fallbacks=tuple(record["fallbacks"]),
+            latency_ms=record["latency_ms"],
+        )
+
+
+EmbeddingSource = Literal["streaming", "batch"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """A vector with its version."""
+
+    vector: bytes
+    version: int
+    source: EmbeddingSource = "streaming"
+    space: str | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "vector": self.vector,
+            "version": self.version,
+            "source": self.source,
+            "space": self.space,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            vector=record["vector"],
+            version=record["version"],
+            source=record["source"],
+            space=record["space"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """The event behind it."""
+
+    interaction_id: str
+    action: str
+    item_id: str | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "interaction_id": self.interaction_id,
+            "action": self.action,
+            "item_id": self.item_id,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            interaction_id=record["interaction_id"],
+            action=record["action"],
+            item_id=record["item_id"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingUpdate:
+    """A user's vector after an event. Topic embedding-updates, keyed by user_id."""
+
+    user_id: str
+    event_type: str = "embedding_update"
+    timestamp_ms: int
+    embedding: Embedding
+    trigger: Trigger | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "user_id": self.user_id,
+            "event_type": self.event_type,
+            "timestamp_ms": self.timestamp_ms,
+            "embedding": self.embedding.to_record(),
+            "trigger": self.trigger.to_record() if self.trigger is not None else None,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            user_id=record["user_id"],
+            event_type=record["event_type"],
+            timestamp_ms=record["timestamp_ms"],
+            embedding=Embedding.from_record(record["embedding"]),
+            trigger=Trigger.from_record(record["trigger"])
+            if record["trigger"] is not None
+            else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BanditUpdate:
+    """One reward for an item in a segment. Topic bandit-updates, keyed by item_id:context_segment."""
+
+    update_id: str
+    item_id: str
+    context_segment: str
+    reward: float
+    context_features: tuple[float, ...] = ()
+    timestamp_ms: int
+    user_id: str | None = None
+    request_id: str | None = None
+    position: int | None = None
+    propensity: float | None = None
+    action: str | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "update_id": self.update_id,
+            "item_id": self.item_id,
+            "context_segment": self.context_segment,
+            "reward": self.reward,
+            "context_features": list(self.context_features),
+            "timestamp_ms": self.timestamp_ms,
+            "user_id": self.user_id,
+            "request_id": self.request_id,
+            "position": self.position,
+            "propensity": self.propensity,
+            "action": self.action,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            update_id=record["update_id"],
+            item_id=record["item_id"],
+            context_segment=record["context_segment"],
+            reward=record["reward"],
+            context_features=tuple(record["context_features"]),
+            timestamp_ms=record["timestamp_ms"],
+            user_id=record["user_id"],
+            request_id=record["request_id"],
+            position=record["position"],
+            propensity=record["propensity"],
+            action=record["action"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A message that a job could not use, and why. Topic dead-letters, keyed by its origin."""
+
+    topic: str
+    partition: int
+    offset: int
+    log_time_ms: int
+    key: bytes | None = None
+    payload: bytes
+    payload_size: int
+    reason: str
+    detail: str
+    job: str
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "topic": self.topic,
+            "partition": self.partition,
+            "offset": self.offset,
+            "log_time_ms": self.log_time_ms,
+            "key": self.key,
+            "payload": self.payload,
+            "payload_size": self.payload_size,
+            "reason": self.reason,
+            "detail": self.detail,
+            "job": self.job,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            topic=record["topic"],
+            partition=record["partition"],
+            offset=record["offset"],
+            log_time_ms=record["log_time_ms"],
+            key=record["key"],
+            payload=record["payload"],
+            payload_size=record["payload_size"],
+            reason=record["reason"],
+            detail=record["detail"],
+            job=record["job"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """The event behind the snapshot."""
+
+    event_id: str
+    event_type: str
+    timestamp_ms: int
+    item_id: str | None = None
+    duration_ms: int | None = None
+    position: int | None = None
+    request_id: str | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "event_id": self.event_id,
+            "event_type": self.event_type,
+            "timestamp_ms": self.timestamp_ms,
+            "item_id": self.item_id,
+            "duration_ms": self.duration_ms,
+            "position": self.position,
+            "request_id": self.request_id,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            event_id=record["event_id"],
+            event_type=record["event_type"],
+            timestamp_ms=record["timestamp_ms"],
+            item_id=record["item_id"],
+            duration_ms=record["duration_ms"],
+            position=record["position"],
+            request_id=record["request_id"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserSnapshot:
+    """What is known of a user after an event, all but the vector. Topic user-snapshots, keyed by user_id."""
+
+    user_id: str
+    version: int
+    timestamp_ms: int
+    log_time_ms: int
+    first_seen_ms: int
+    total_interactions: int
+    total_sessions: int
+    session_id: str | None = None
+    session_start_ms: int = 0
+    session_interactions: int = 0
+    device_type: str | None = None
+    page_type: str | None = None
+    country: str | None = None
+    consent: bool = True
+    windows: bytes = b""
+    embedding_version: int = 0
+    interaction: Interaction
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "user_id": self.user_id,
+            "version": self.version,
+            "timestamp_ms": self.timestamp_ms,
+            "log_time_ms": self.log_time_ms,
+            "first_seen_ms": self.first_seen_ms,
+            "total_interactions": self.total_interactions,
+            "total_sessions": self.total_sessions,
+            "session_id": self.session_id,
+            "session_start_ms": self.session_start_ms,
+            "session_interactions": self.session_interactions,
+            "device_type": self.device_type,
+            "page_type": self.page_type,
+            "country": self.country,
+            "consent": self.consent,
+            "windows": self.windows,
+            "embedding_version": self.embedding_version,
+            "interaction": self.interaction.to_record(),
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            user_id=record["user_id"],
+            version=record["version"],
+            timestamp_ms=record["timestamp_ms"],
+            log_time_ms=record["log_time_ms"],
+            first_seen_ms=record["first_seen_ms"],
+            total_interactions=record["total_interactions"],
+            total_sessions=record["total_sessions"],
+            session_id=record["session_id"],
+            session_start_ms=record["session_start_ms"],
+            session_interactions=record["session_interactions"],
+            device_type=record["device_type"],
+            page_type=record["page_type"],
+            country=record["country"],
+            consent=record["consent"],
+            windows=record["windows"],
+            embedding_version=record["embedding_version"],
+            interaction=Interaction.from_record(record["interaction"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemSignal:
+    """An accepted event, seen from its item. Topic item-signals, keyed by item_id."""
+
+    item_id: str
+    event_id: str
+    user_id: str
+    event_type: str
+    timestamp_ms: int
+    log_time_ms: int
+    device_type: str | None = None
+    country: str | None = None
+    price: float | None = None
+    quantity: int | None = None
+    duration_ms: int | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "item_id": self.item_id,
+            "event_id": self.event_id,
+            "user_id": self.user_id,
+            "event_type": self.event_type,
+            "timestamp_ms": self.timestamp_ms,
+            "log_time_ms": self.log_time_ms,
+            "device_type": self.device_type,
+            "country": self.country,
+            "price": self.price,
+            "quantity": self.quantity,
+            "duration_ms": self.duration_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            item_id=record["item_id"],
+            event_id=record["event_id"],
+            user_id=record["user_id"],
+            event_type=record["event_type"],
+            timestamp_ms=record["timestamp_ms"],
+            log_time_ms=record["log_time_ms"],
+            device_type=record["device_type"],
+            country=record["country"],
+            price=record["price"],
+            quantity=record["quantity"],
+            duration_ms=record["duration_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemSnapshot:
+    """What is known of an item. Topic item-snapshots, keyed by item_id."""
+
+    item_id: str
+    version: int
+    timestamp_ms: int
+    log_time_ms: int
+    deleted: bool = False
+    catalog: ItemEvent | None = None
+    popularity: float = 0.0
+    popularity_at_ms: int = 0
+    trending: float = 0.0
+    total_events: int = 0
+    vector: bytes | None = None
+    unified: bytes | None = None
+    modalities: tuple[str, ...] = ()
+    catalog_changed: bool = False
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "item_id": self.item_id,
+            "version": self.version,
+            "timestamp_ms": self.timestamp_ms,
+            "log_time_ms": self.log_time_ms,
+            "deleted": self.deleted,
+            "catalog": self.catalog.to_record() if self.catalog is not None else None,
+            "popularity": self.popularity,
+            "popularity_at_ms": self.popularity_at_ms,
+            "trending": self.trending,
+            "total_events": self.total_events,
+            "vector": self.vector,
+            "unified": self.unified,
+            "modalities": list(self.modalities),
+            "catalog_changed": self.catalog_changed,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            item_id=record["item_id"],
+            version=record["version"],
+            timestamp_ms=record["timestamp_ms"],
+            log_time_ms=record["log_time_ms"],
+            deleted=record["deleted"],
+            catalog=ItemEvent.from_record(record["catalog"])
+            if record["catalog"] is not None
+            else None,
+            popularity=record["popularity"],
+            popularity_at_ms=record["popularity_at_ms"],
+            trending=record["trending"],
+            total_events=record["total_events"],
+            vector=record["vector"],
+            unified=record["unified"],
+            modalities=tuple(record["modalities"]),
+            catalog_changed=record["catalog_changed"],
+        )
+
+
+RECORD_NAMES: Mapping[type[Record], str] = {
+    UserEvent: "user_event",
+    ItemEvent: "item_event",
+    Impression: "impression",
+    EmbeddingUpdate: "embedding_update",
+    BanditUpdate: "bandit_update",
+    DeadLetter: "dead_letter",
+    UserSnapshot: "user_snapshot",
+    ItemSignal: "item_signal",
+    ItemSnapshot: "item_snapshot",
+}
