@@ -14,6 +14,7 @@ from settings.model import Section, Settings
 ENV_PREFIX = "FRESHET_"
 FILE_VARIABLE = "FRESHET_CONFIG"
 DEFAULT_FILE = Path("freshet.toml")
+MASK = "********"
 
 
 class SettingsError(Exception):
@@ -46,6 +47,11 @@ def shown(settings: Section) -> dict[str, Any]:
     return {name: _shown_value(getattr(settings, name)) for name in type(settings).model_fields}
 
 
+def revealed(settings: Section) -> dict[str, Any]:
+    """The values in force as plain data, secrets and all: for a file that only its owner reads."""
+    return {name: _plain(getattr(settings, name)) for name in type(settings).model_fields}
+
+
 def toml_lines(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """`shown` as TOML, plain keys before sections.
 
@@ -75,7 +81,15 @@ def _shown_value(value: Any) -> Any:
     if isinstance(value, Section):
         return shown(value)
     if isinstance(value, SecretStr):
-        return "********" if value.get_secret_value() else ""
+        return MASK if value.get_secret_value() else ""
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Section):
+        return revealed(value)
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
     return str(value) if isinstance(value, Path) else value
 
 
@@ -120,7 +134,7 @@ def _explain_one(detail: ErrorDetails) -> str:
     value = detail["input"]
     allowed = detail["msg"][:1].lower() + detail["msg"][1:]
     secret = _is_secret(path)
-    return f"{key} = {'********' if secret else repr(value)}: {allowed}"
+    return f"{key} = {MASK if secret else repr(value)}: {allowed}"
 
 
 def _section_at(path: list[str]) -> type[Section]:

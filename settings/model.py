@@ -45,6 +45,9 @@ class FlinkSettings(Section):
     external: str = Field("", description="host:port of an existing JobManager; empty: start one")
     rest_port: Port = 18081
     rpc_port: Port = 16123
+    metrics_port: Port = Field(
+        19249, description="Prometheus page of the JobManager; the TaskManagers' ports follow it"
+    )
     taskmanagers: int = Field(2, ge=1, le=64, description="one slot each")
     parallelism: int = Field(1, ge=1, le=1024, description="subtasks of each job")
 
@@ -75,6 +78,9 @@ class MilvusSettings(Section):
     )
     token: SecretStr = Field(SecretStr(""), description="token or user:password of that Milvus")
     port: Port = 19530
+    inner_port: Port = Field(
+        19540, description="first of the eleven ports in a row that its inner services use"
+    )
     timeout_ms: PositiveMs = 150
 
     @property
@@ -129,6 +135,9 @@ class Settings(Section):
     """Everything a deployment decides."""
 
     data_dir: Path = Field(Path(".freshet"), description="where servers keep data and logs")
+    cache_dir: Path = Field(
+        Path("~/.cache/freshet"), description="downloads that several stacks can share"
+    )
     log_format: Literal["text", "json"] = "text"
     kafka: KafkaSettings = KafkaSettings()
     flink: FlinkSettings = FlinkSettings()

@@ -1,0 +1,1 @@
+"""The commands, a module each. A module has `register(app)` and imports what is heavy when run."""

@@ -1,0 +1,46 @@
+"""Where things of one stack lie."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The directories of a stack; what isn't in the cache goes away with the data directory."""
+
+    data: Path
+    cache: Path
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Layout":
+        """Absolute paths, because the servers run in directories of their own."""
+        return cls(
+            data=settings.data_dir.expanduser().resolve(),
+            cache=settings.cache_dir.expanduser().resolve(),
+        )
+
+    @property
+    def run(self) -> Path:
+        """Records and locks of what runs."""
+        return self.data / "run"
+
+    @property
+    def settings_file(self) -> Path:
+        """The settings in force when the stack was started, for the processes it starts."""
+        return self.data / "settings.toml"
+
+    def log(self, program: str) -> Path:
+        """The output of one program."""
+        return self.data / "logs" / f"{program}.log"
+
+    def record(self, program: str) -> Path:
+        """What the keeper of a program says of it."""
+        return self.run / f"{program}.json"
+
+    def lock(self, program: str) -> Path:
+        """Held by the kernel for the keeper of a program."""
+        return self.run / f"{program}.lock"

@@ -1,0 +1,93 @@
+"""Triton, the model server, from the package `nvidia-pytriton`.
+
+Only its Python backend is inside; the backend's stub belongs beside its library, so a backend
+directory of our own is put together under the data directory.
+"""
+
+import os
+import shutil
+import site
+import sys
+from pathlib import Path
+
+from settings import Settings
+from stack.health import http_trouble, split_address, tcp_trouble
+from stack.layout import ROOT, Layout
+from stack.packages import package_directory
+from stack.part import Part, Program
+
+MODELS = ROOT / "serving" / "models"
+STUB = "triton_python_backend_stub"
+
+
+def part(settings: Settings, layout: Layout) -> Part:
+    """The model server."""
+    triton = settings.triton
+    return Part(
+        name="triton",
+        address="{}:{}".format(*split_address(triton.address, default_port=8001)),
+        external=bool(triton.external),
+        ports={
+            "triton.grpc_port": triton.grpc_port,
+            "triton.http_port": triton.http_port,
+            "triton.metrics_port": triton.metrics_port,
+        },
+        program_names=("triton",),
+        programs=lambda: (_server(settings, layout),),
+        trouble=lambda: (
+            tcp_trouble(triton.external, default_port=8001)
+            if triton.external
+            else http_trouble(f"127.0.0.1:{triton.http_port}", "/v2/health/ready")
+        ),
+        prepare=lambda: _prepare(layout),
+    )
+
+
+def _home(layout: Layout) -> Path:
+    return layout.data / "triton"
+
+
+def _package() -> Path:
+    return package_directory("pytriton", distribution="nvidia-pytriton") / "tritonserver"
+
+
+def _libraries() -> Path:
+    """What the wheel's repair put aside; the stub finds it by itself only where it was installed."""
+    return package_directory("pytriton", distribution="nvidia-pytriton").with_name(
+        "nvidia_pytriton.libs"
+    )
+
+
+def _server(settings: Settings, layout: Layout) -> Program:
+    triton, home = settings.triton, _home(layout)
+    libraries = os.environ.get("LD_LIBRARY_PATH")
+    return Program(
+        name="triton",
+        argv=(
+            str(_package() / "bin" / "tritonserver"),
+            f"--model-repository={MODELS}",
+            f"--backend-directory={home / 'backends'}",
+            *("--model-control-mode=explicit", "--load-model=*"),
+            *("--exit-on-error=false", "--strict-readiness=false"),
+            *("--http-address=127.0.0.1", f"--http-port={triton.http_port}"),
+            *("--grpc-address=127.0.0.1", f"--grpc-port={triton.grpc_port}"),
+            *("--metrics-address=127.0.0.1", f"--metrics-port={triton.metrics_port}"),
+            "--exit-timeout-secs=5",
+        ),
+        cwd=home,
+        environ={
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PYTHONPATH": os.pathsep.join([*site.getsitepackages(), str(ROOT)]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [str(_libraries()), libraries])),
+        },
+    )
+
+
+def _prepare(layout: Layout) -> None:
+    """Copy the Python backend and put its stub for this Python beside it."""
+    package = _package()
+    backend = _home(layout) / "backends" / "python"
+    shutil.copytree(package / "backends" / "python", backend, dirs_exist_ok=True)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    shutil.copy(package / "python_backend_stubs" / version / STUB, backend / STUB)
