@@ -1,0 +1,343 @@
+"""The event log: topics, a producer that waits for Kafka's word, and a bounded reader for tools."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from schemas.codec import decode, encode
+from schemas.topics import TOPICS, Topic
+from schemas.types import Record
+from stores.errors import LogUnavailable
+
+# With a version given, a producer can be made while Kafka is away; it's asked again on connecting.
+LOWEST_VERSION = (2, 8)
+LINGER_MS = 1
+BATCH_BYTES = 65_536
+RECONNECT_MS = 1_000
+
+RecordT = TypeVar("RecordT", bound=Record)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicState:
+    """A declared topic as Kafka has it; `partitions` is 0 where it is missing."""
+
+    name: str
+    wanted: int
+    partitions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicsReport:
+    """What `create_topics` has added, and what is there with other partitions than declared."""
+
+    created: tuple[str, ...]
+    different: tuple[TopicState, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where in the log a record stands."""
+
+    topic: str
+    partition: int
+    offset: int
+    log_time_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogMessage:
+    """A message as Kafka keeps it."""
+
+    position: Position
+    key: bytes | None
+    value: bytes | None
+
+    def record(self, kind: type[RecordT]) -> RecordT:
+        """The record in it, or `DecodeError`."""
+        return decode(self.value, kind)
+
+
+def topic_states(
+    bootstrap: str,
+    *,
+    scale: float,
+    topics: Sequence[Topic] = TOPICS,
+    timeout_s: float = 10.0,
+) -> list[TopicState]:
+    """Compare the declared topics with Kafka."""
+    with _admin(bootstrap, timeout_s) as admin:
+        return _states(admin, topics, scale)
+
+
+def create_topics(
+    bootstrap: str,
+    *,
+    scale: float,
+    replication: int,
+    topics: Sequence[Topic] = TOPICS,
+    timeout_s: float = 10.0,
+) -> TopicsReport:
+    """Add the declared topics that are missing; those that are there stay as they are."""
+    with _admin(bootstrap, timeout_s) as admin:
+        states = {state.name: state for state in _states(admin, topics, scale)}
+        missing = [topic for topic in topics if not states[topic.name].partitions]
+        created = tuple(_create(admin, missing, scale=scale, replication=replication))
+    return TopicsReport(
+        created=created,
+        different=tuple(s for s in states.values() if s.partitions not in {0, s.wanted}),
+    )
+
+
+def _admin(bootstrap: str, timeout_s: float) -> AbstractContextManager[Any]:
+    try:
+        return closing(
+            KafkaAdminClient(
+                bootstrap_servers=bootstrap,
+                bootstrap_timeout_ms=int(timeout_s * 1000),
+                request_timeout_ms=int(timeout_s * 1000),
+            )
+        )
+    except KafkaError as error:
+        raise LogUnavailable(_silence(bootstrap, timeout_s)) from error
+
+
+def _silence(bootstrap: str, timeout_s: float) -> str:
+    return f"no answer from {bootstrap} in {timeout_s:g} s; is it up, and is kafka.external right?"
+
+
+def _states(admin: Any, topics: Sequence[Topic], scale: float) -> list[TopicState]:
+    try:
+        described = admin.describe_topics([topic.name for topic in topics])
+    except KafkaError as error:
+        raise LogUnavailable(f"it did not describe its topics: {error}") from error
+    partitions = {entry["name"]: len(entry["partitions"]) for entry in described}
+    return [
+        TopicState(
+            name=topic.name,
+            wanted=topic.scaled_partitions(scale),
+            partitions=partitions.get(topic.name, 0),
+        )
+        for topic in topics
+    ]
+
+
+def _create(
+    admin: Any, topics: Iterable[Topic], *, scale: float, replication: int
+) -> Iterator[str]:
+    """Create one by one, so that another process that does the same is no obstacle."""
+    for topic in topics:
+        wanted = {
+            "num_partitions": topic.scaled_partitions(scale),
+            "replication_factor": min(replication, topic.replication),
+            "configs": topic.config(),
+        }
+        try:
+            admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
+        except TopicAlreadyExistsError:
+            continue
+        except KafkaError as error:
+            raise LogUnavailable(f"it did not create topic {topic.name}: {error}") from error
+        yield topic.name
+
+
+class EventLog:
+    """Writes records to their topics. Safe to share between threads; Kafka may come later.
+
+    A record is taken when every in-sync replica has it, or `LogUnavailable` says after
+    `deadline_s` that it may not be. Retries inside that time never write it twice.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        client_id: str = "freshet",
+        deadline_s: float = 10.0,
+        linger_ms: int = LINGER_MS,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._deadline_s = deadline_s
+        deadline_ms = int(deadline_s * 1000)
+        self._producer = KafkaProducer(
+            bootstrap_servers=bootstrap,
+            client_id=client_id,
+            api_version=LOWEST_VERSION,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=linger_ms,
+            batch_size=BATCH_BYTES,
+            max_block_ms=deadline_ms,
+            request_timeout_ms=max(1, deadline_ms - linger_ms),
+            delivery_timeout_ms=deadline_ms,
+            reconnect_backoff_max_ms=RECONNECT_MS,
+            allow_auto_create_topics=False,
+        )
+        self._known: set[str] = set()
+
+    def send(self, topic: Topic, key: str, record: Record) -> "Future[Position]":
+        """Hand a record over; the future gets its position, or `LogUnavailable`."""
+        done: Future[Position] = Future()
+        self._hand_over(topic, key, encode(record), done)
+        return done
+
+    def send_raw(self, topic: Topic, key: bytes | None, value: bytes) -> "Future[Position]":
+        """Hand over bytes as they are, for tools that write what no codec would."""
+        done: Future[Position] = Future()
+        self._produce(topic, key, value, done)
+        return done
+
+    async def append(self, topic: Topic, key: str, record: Record) -> Position:
+        """Write a record and wait for Kafka's word; `LogUnavailable` after the deadline."""
+        done: Future[Position] = Future()
+        if topic.name in self._known:
+            self._hand_over(topic, key, encode(record), done)
+        else:
+            # The first record of a topic waits for metadata, which would hold the loop.
+            await asyncio.to_thread(self._hand_over, topic, key, encode(record), done)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await asyncio.wrap_future(done)
+        except TimeoutError as error:
+            raise self._too_late(topic) from error
+
+    def flush(self) -> None:
+        """Wait until everything handed over is taken or has failed."""
+        try:
+            self._producer.flush(timeout=self._deadline_s)
+        except KafkaError as error:
+            raise LogUnavailable(f"flush: {error}") from error
+
+    def close(self) -> None:
+        """Send what is left and let go of the connections."""
+        self._producer.close(timeout=self._deadline_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _hand_over(self, topic: Topic, key: str, value: bytes, done: "Future[Position]") -> None:
+        self._produce(topic, key.encode(), value, done)
+
+    def _produce(
+        self, topic: Topic, key: bytes | None, value: bytes, done: "Future[Position]"
+    ) -> None:
+        try:
+            pending = self._producer.send(topic.name, key=key, value=value)
+        except KafkaError as error:
+            done.set_exception(LogUnavailable(f"topic {topic.name}: {error}"))
+            return
+        self._known.add(topic.name)
+        pending.add_callback(_resolver(done))
+        pending.add_errback(_rejecter(done, topic))
+
+    def _too_late(self, topic: Topic) -> LogUnavailable:
+        return LogUnavailable(
+            f"topic {topic.name}: no word from {self._bootstrap} in {self._deadline_s:g} s"
+        )
+
+
+def _resolver(done: "Future[Position]") -> Callable[[Any], None]:
+    def resolve(taken: Any) -> None:
+        if done.set_running_or_notify_cancel():
+            done.set_result(
+                Position(
+                    topic=taken.topic,
+                    partition=taken.partition,
+                    offset=taken.offset,
+                    log_time_ms=taken.timestamp,
+                )
+            )
+
+    return resolve
+
+
+def _rejecter(done: "Future[Position]", topic: Topic) -> Callable[[Exception], None]:
+    def reject(error: Exception) -> None:
+        if done.set_running_or_notify_cancel():
+            done.set_exception(LogUnavailable(f"topic {topic.name}: {error}"))
+
+    return reject
+
+
+def read(
+    bootstrap: str,
+    topics: Sequence[Topic],
+    *,
+    from_ms: int = 0,
+    read_committed: bool = True,
+    timeout_s: float = 10.0,
+) -> Iterator[LogMessage]:
+    """Yield what the topics hold at this moment, partition by partition in order, then end.
+
+    `from_ms` leaves out what Kafka took before.
+    """
+    with _reader(bootstrap, read_committed=read_committed, timeout_s=timeout_s) as consumer:
+        try:
+            yield from _read_to_end(consumer, topics, from_ms)
+        except KafkaError as error:
+            raise LogUnavailable(error) from error
+
+
+def _reader(
+    bootstrap: str, *, read_committed: bool, timeout_s: float
+) -> AbstractContextManager[Any]:
+    try:
+        return closing(
+            KafkaConsumer(
+                bootstrap_servers=bootstrap,
+                bootstrap_timeout_ms=int(timeout_s * 1000),
+                isolation_level="read_committed" if read_committed else "read_uncommitted",
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                allow_auto_create_topics=False,
+            )
+        )
+    except KafkaError as error:
+        raise LogUnavailable(_silence(bootstrap, timeout_s)) from error
+
+
+def _read_to_end(consumer: Any, topics: Sequence[Topic], from_ms: int) -> Iterator[LogMessage]:
+    partitions = [
+        TopicPartition(topic.name, number)
+        for topic in topics
+        for number in sorted(consumer.partitions_for_topic(topic.name) or ())
+    ]
+    if not partitions:
+        return
+    consumer.assign(partitions)
+    ends = consumer.end_offsets(partitions)
+    _seek(consumer, partitions, from_ms, ends)
+    while any(consumer.position(partition) < ends[partition] for partition in partitions):
+        for partition, records in consumer.poll(timeout_ms=100).items():
+            yield from (_message(r) for r in records if r.offset < ends[partition])
+
+
+def _seek(consumer: Any, partitions: list[Any], from_ms: int, ends: dict[Any, int]) -> None:
+    if not from_ms:
+        consumer.seek_to_beginning(*partitions)
+        return
+    found = consumer.offsets_for_times(dict.fromkeys(partitions, from_ms))
+    for partition in partitions:
+        at = found.get(partition)
+        consumer.seek(partition, at.offset if at else ends[partition])
+
+
+def _message(record: Any) -> LogMessage:
+    position = Position(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        log_time_ms=record.timestamp,
+    )
+    return LogMessage(position=position, key=record.key, value=record.value)

@@ -1,0 +1,313 @@
+"""The online store: Redis, or any server that speaks its protocol."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import redis
+from redis import asyncio as aioredis
+from redis import exceptions as failures
+
+from schemas.redis_keys import (
+    CONTEXT,
+    DAY_S,
+    EMBEDDING,
+    INTERACTIONS,
+    ITEM,
+    ITEMS_CHANGED,
+    SESSION,
+    TRENDING,
+    USER_FEATURES,
+)
+from schemas.types import EmbeddingUpdate, ItemSnapshot, UserSnapshot
+from stores.errors import StoreRejected, StoreUnavailable
+from stores.views import (
+    ItemView,
+    UserView,
+    context_json,
+    embedding_bytes,
+    interaction_json,
+    item_fields,
+    item_view,
+    user_view,
+)
+
+STORE = "Redis"
+LUA = Path(__file__).with_name("lua")
+# A deleted item is remembered for as long as a writer may be late with an older version of it.
+TOMBSTONE_S = DAY_S
+CONNECTIONS = 64
+
+SnapshotT = TypeVar("SnapshotT", UserSnapshot, ItemSnapshot)
+
+# The server is there but can't work now; everything else it answers is about what was asked.
+PASSING = (
+    failures.OutOfMemoryError,
+    failures.ReadOnlyError,
+    failures.TryAgainError,
+    failures.ClusterDownError,
+    failures.MasterDownError,
+)
+
+
+def connect(url: str, *, timeout_s: float = 5.0) -> "redis.Redis":
+    """Make a client for writers; it connects when it's first used, and again when it must."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        health_check_interval=30,
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the client's errors into the stores' own."""
+    try:
+        yield
+    except PASSING as error:
+        raise StoreUnavailable(STORE, error) from error
+    except failures.ResponseError as error:
+        passing = str(error).startswith(("MISCONF", "NOREPLICAS", "LOADING", "BUSY"))
+        raise (StoreUnavailable if passing else StoreRejected)(STORE, error) from error
+    except (failures.RedisError, OSError) as error:
+        raise StoreUnavailable(STORE, f"{type(error).__name__} {error}".strip()) from error
+
+
+class OnlineWriter:
+    """Writes what the jobs emit, a batch in one round trip.
+
+    Writing again changes nothing, and an older version never replaces a newer one, whoever else
+    writes: the comparison is made inside the server. Each method answers how many records were not
+    older than what was there.
+    """
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._client = client
+        self._sources = {path.stem: path.read_text("utf-8") for path in sorted(LUA.glob("*.lua"))}
+        self._digests: dict[str, str] = {}
+
+    def ping(self) -> None:
+        """Raise `StoreUnavailable` unless the server answers."""
+        with translated():
+            self._client.ping()
+
+    def write_users(self, users: Sequence[UserSnapshot]) -> int:
+        """Write contexts, sessions and features by their latest version, and every interaction."""
+        return self._run("user", (_user_call(group) for group in _by_user(users)))
+
+    def write_embeddings(self, updates: Sequence[EmbeddingUpdate]) -> int:
+        """Write the latest vector of each user."""
+        latest: dict[str, EmbeddingUpdate] = {}
+        for update in updates:
+            known = latest.get(update.user_id)
+            if known is None or update.embedding.version >= known.embedding.version:
+                latest[update.user_id] = update
+        return self._run("embedding", (_embedding_call(update) for update in latest.values()))
+
+    def write_items(self, items: Sequence[ItemSnapshot]) -> int:
+        """Write the latest version of each item, its place in trending, and that it changed."""
+        latest: dict[str, ItemSnapshot] = {}
+        for item in items:
+            latest[item.item_id] = newer(latest.get(item.item_id), item)
+        return self._run("item", (_item_call(item) for item in latest.values()))
+
+    def _run(self, script: str, calls: Iterable[tuple[list[str], list[Any]]]) -> int:
+        """Run a script for each of the calls; load it first where the server doesn't have it."""
+        with translated():
+            digest = self._digests.get(script) or self._load(script)
+            commands = [(len(keys), *keys, *arguments) for keys, arguments in calls]
+            try:
+                return sum(self._pipeline(digest, commands))
+            except failures.NoScriptError:
+                return sum(self._pipeline(self._load(script), commands))
+
+    def _pipeline(self, digest: str, commands: list[tuple[Any, ...]]) -> list[int]:
+        if not commands:
+            return []
+        with self._client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.evalsha(digest, *command)
+            return list(pipeline.execute())
+
+    def _load(self, script: str) -> str:
+        digest = str(self._client.script_load(self._sources[script]))
+        self._digests[script] = digest
+        return digest
+
+
+def newer(known: SnapshotT | None, found: SnapshotT) -> SnapshotT:
+    """Choose between a snapshot and one that stands later in the log, as the scripts do.
+
+    A job that lost its state counts versions from one again: then the later log time decides.
+    """
+    if known and known.version > found.version and known.log_time_ms >= found.log_time_ms:
+        return known
+    return found
+
+
+def _by_user(users: Sequence[UserSnapshot]) -> Iterable[list[UserSnapshot]]:
+    groups: dict[str, list[UserSnapshot]] = {}
+    for user in users:
+        groups.setdefault(user.user_id, []).append(user)
+    return groups.values()
+
+
+def _user_call(snapshots: list[UserSnapshot]) -> tuple[list[str], list[Any]]:
+    user = reduce(newer, snapshots)
+    interactions = [snapshot.interaction for snapshot in snapshots]
+    features, session = _features(user), _session(user)
+    keys = [
+        CONTEXT.of(user.user_id),
+        INTERACTIONS.of(user.user_id),
+        USER_FEATURES.of(user.user_id),
+        *([SESSION.of(user.session_id)] if user.session_id else []),
+    ]
+    arguments = [
+        *(user.version, user.log_time_ms, context_json(user)),
+        *(CONTEXT.ttl_s, INTERACTIONS.ttl_s, USER_FEATURES.ttl_s, SESSION.ttl_s),
+        INTERACTIONS.max_size,
+        len(interactions),
+        *(part for one in interactions for part in (one.timestamp_ms, interaction_json(one))),
+        len(features),
+        *_flat(features),
+        *_flat(session),
+    ]
+    return keys, arguments
+
+
+def _features(user: UserSnapshot) -> dict[str, Any]:
+    return {
+        "last_interaction_ts": user.timestamp_ms,
+        "active_session": user.session_id or "",
+        "session_interactions": user.session_interactions,
+        "total_interactions": user.total_interactions,
+        "version": user.version,
+    }
+
+
+def _session(user: UserSnapshot) -> dict[str, Any]:
+    return {
+        "user_id": user.user_id,
+        "start_time": user.session_start_ms,
+        "device": user.device_type or "",
+        "geo": f'{{"country":"{user.country}"}}' if user.country else "{}",
+        "interaction_count": user.session_interactions,
+    }
+
+
+def _embedding_call(update: EmbeddingUpdate) -> tuple[list[str], list[Any]]:
+    version = update.embedding.version
+    value = embedding_bytes(update.embedding.vector, version)
+    return [EMBEDDING.of(update.user_id)], [version, EMBEDDING.ttl_s, value]
+
+
+def _item_call(item: ItemSnapshot) -> tuple[list[str], list[Any]]:
+    fields = {"version": item.version, "deleted": 1} if item.deleted else item_fields(item)
+    arguments = [
+        *(item.item_id, item.version, item.log_time_ms),
+        TOMBSTONE_S if item.deleted else "",
+        repr(item.trending) if _is_shown(item) else "",
+        TRENDING.max_size,
+        *_flat(fields),
+    ]
+    return [ITEM.of(item.item_id), ITEMS_CHANGED.of(), TRENDING.of("all")], arguments
+
+
+def _is_shown(item: ItemSnapshot) -> bool:
+    return not item.deleted and item.catalog is not None and item.catalog.is_active
+
+
+def _flat(fields: dict[str, Any]) -> Iterator[Any]:
+    for name, value in fields.items():
+        yield name
+        yield value
+
+
+class OnlineReader:
+    """Reads for the service, each call within its time or `StoreUnavailable`; creates no keys."""
+
+    def __init__(self, url: str, *, timeout_ms: int, connections: int = CONNECTIONS) -> None:
+        self._timeout_s = timeout_ms / 1000
+        pool = aioredis.BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=self._timeout_s,
+            socket_timeout=self._timeout_s,
+            socket_connect_timeout=self._timeout_s,
+        )
+        self._client = aioredis.Redis(connection_pool=pool)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.aclose()
+        await self._client.connection_pool.disconnect()
+
+    async def ping(self) -> None:
+        """Raise `StoreUnavailable` unless the server answers."""
+        await self._read(("PING",))
+
+    async def user(self, user_id: str, *, recent: int = 50) -> UserView:
+        """Read all that is known of a user in one round trip; interactions newest first."""
+        context, embedding, interactions = await self._read(
+            ("GET", CONTEXT.of(user_id)),
+            ("GET", EMBEDDING.of(user_id)),
+            ("ZREVRANGE", INTERACTIONS.of(user_id), 0, recent - 1, "WITHSCORES"),
+        )
+        return user_view(
+            user_id,
+            context=context,
+            embedding=embedding,
+            interactions=_scored(interactions) if recent else [],
+        )
+
+    async def trending(self, n: int, *, segment: str = "all") -> list[tuple[str, float]]:
+        """Read the `n` heaviest items with their weights, heaviest first."""
+        (found,) = await self._read(("ZREVRANGE", TRENDING.of(segment), 0, n - 1, "WITHSCORES"))
+        return [(item_id.decode(), score) for item_id, score in _scored(found)]
+
+    async def items_changed_since(self, since_ms: int, *, limit: int = 500) -> list[ItemView]:
+        """Read items that changed after `since_ms`, in the order of their changes.
+
+        Go on with the `changed_at_ms` of the last. Deleted ones are among them.
+        """
+        (changed,) = await self._read(
+            (
+                *("ZRANGEBYSCORE", ITEMS_CHANGED.of(), f"({since_ms}", "+inf", "WITHSCORES"),
+                *("LIMIT", 0, limit),
+            )
+        )
+        ids = [(item_id.decode(), int(score)) for item_id, score in _scored(changed)]
+        if not ids:
+            return []
+        stored = await self._read(*(("HGETALL", ITEM.of(item_id)) for item_id, _ in ids))
+        return [item_view(*key, fields) for key, fields in zip(ids, stored, strict=True)]
+
+    async def all_items(self, *, page: int = 500) -> AsyncIterator[list[ItemView]]:
+        """Read every item, page by page; what changes meanwhile comes again later."""
+        since_ms = 0
+        while items := await self.items_changed_since(since_ms, limit=page):
+            since_ms = items[-1].changed_at_ms
+            yield items
+
+    async def _read(self, *commands: tuple[Any, ...]) -> list[Any]:
+        with translated():
+            async with asyncio.timeout(self._timeout_s):
+                async with self._client.pipeline(transaction=False) as pipeline:
+                    for command in commands:
+                        pipeline.execute_command(*command)
+                    return await pipeline.execute()
+
+
+def _scored(flat: Sequence[bytes]) -> list[tuple[bytes, float]]:
+    """Pair members with their scores."""
+    return [(flat[at], float(flat[at + 1])) for at in range(0, len(flat), 2)]

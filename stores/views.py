@@ -1,0 +1,253 @@
+"""What readers get from the online store, and how it lies there."""
+
+import json
+import logging
+import struct
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.collections import USER_DIM
+from schemas.types import Interaction, ItemEvent, ItemSnapshot, UserSnapshot
+
+Vector = NDArray[np.float32]
+
+VERSION = struct.Struct("<q")
+VECTOR_BYTES = USER_DIM * 4
+# Vectors are kept beside the catalogue entry, as bytes, and not in its JSON.
+MODALITY_VECTORS = frozenset(
+    {"text_embedding", "image_embedding", "audio_embedding", "video_embedding"}
+)
+CATALOG_FIELDS = frozenset(entry.name for entry in fields(ItemEvent)) - MODALITY_VECTORS
+SEQUENCES = frozenset({"categories", "tags"})
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UserView:
+    """What the online store knows of a user; of an unknown one, only the id."""
+
+    user_id: str
+    version: int = 0
+    timestamp_ms: int = 0
+    log_time_ms: int = 0
+    first_seen_ms: int = 0
+    total_interactions: int = 0
+    total_sessions: int = 0
+    session_id: str | None = None
+    session_start_ms: int = 0
+    session_interactions: int = 0
+    device_type: str | None = None
+    page_type: str | None = None
+    country: str | None = None
+    consent: bool = True
+    windows: bytes = b""
+    embedding: Vector | None = field(default=None, repr=False)
+    embedding_version: int = 0
+    recent: tuple[Interaction, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a context."""
+        return self.version > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ItemView:
+    """What the online store knows of an item; a deleted one has nothing but its id.
+
+    `catalog` is None while only events of the item are known. `changed_at_ms` is the store's
+    time of the change and different for each; `items_changed_since` goes on from it.
+    """
+
+    item_id: str
+    changed_at_ms: int
+    deleted: bool = False
+    version: int = 0
+    catalog: ItemEvent | None = None
+    vector: Vector | None = field(default=None, repr=False)
+    popularity: float = 0.0
+    popularity_at_ms: int = 0
+    trending: float = 0.0
+    total_events: int = 0
+
+
+def context_json(user: UserSnapshot) -> str:
+    """The user context; version and log time come first, where the store's script looks."""
+    return _json(
+        {
+            "version": user.version,
+            "log_time_ms": user.log_time_ms,
+            "timestamp_ms": user.timestamp_ms,
+            "user_id": user.user_id,
+            "session_id": user.session_id,
+            "session_state": {
+                "start_time": user.session_start_ms,
+                "interaction_count": user.session_interactions,
+                "current_page": user.page_type,
+                "device_type": user.device_type,
+                "geo_location": {"country": user.country},
+            },
+            "metadata": {
+                "first_seen": user.first_seen_ms,
+                "last_active": user.timestamp_ms,
+                "total_sessions": user.total_sessions,
+                "total_interactions": user.total_interactions,
+                "personalization_consent": user.consent,
+            },
+            "embedding_version": user.embedding_version,
+            "windows": b64encode(user.windows).decode(),
+        }
+    )
+
+
+def interaction_json(interaction: Interaction) -> str:
+    """A member of the recent interactions; the event's id keeps equal ones apart."""
+    return _json(
+        {
+            "item_id": interaction.item_id,
+            "action": interaction.event_type,
+            "position": interaction.position,
+            "duration_ms": interaction.duration_ms,
+            "request_id": interaction.request_id,
+            "event_id": interaction.event_id,
+        }
+    )
+
+
+def embedding_bytes(vector: bytes, version: int) -> bytes:
+    """A user's vector behind its version."""
+    return VERSION.pack(version) + vector
+
+
+def item_fields(item: ItemSnapshot) -> dict[str, Any]:
+    """The hash of an item."""
+    present = {
+        "catalog": _json(_plain_catalog(item.catalog)) if item.catalog else None,
+        "vector": item.vector,
+    }
+    return {
+        "version": item.version,
+        "popularity": repr(item.popularity),
+        "popularity_at_ms": item.popularity_at_ms,
+        "trending": repr(item.trending),
+        "total_events": item.total_events,
+        **{name: value for name, value in present.items() if value is not None},
+    }
+
+
+def user_view(
+    user_id: str,
+    *,
+    context: bytes | None,
+    embedding: bytes | None,
+    interactions: Sequence[tuple[bytes, float]],
+) -> UserView:
+    """Put together what one round trip has read."""
+    vector, version = _embedding(user_id, embedding)
+    return UserView(
+        user_id=user_id,
+        **_context_fields(user_id, context),
+        embedding=vector,
+        embedding_version=version,
+        recent=tuple(_interaction(member, int(score)) for member, score in interactions),
+    )
+
+
+def item_view(item_id: str, changed_at_ms: int, stored: Mapping[bytes, bytes]) -> ItemView:
+    """Read the hash of an item; an empty one, or a tombstone, is a deleted item."""
+    if not stored or b"deleted" in stored:
+        return ItemView(item_id=item_id, changed_at_ms=changed_at_ms, deleted=True)
+    catalog = stored.get(b"catalog")
+    return ItemView(
+        item_id=item_id,
+        changed_at_ms=changed_at_ms,
+        version=int(stored[b"version"]),
+        catalog=_catalog(json.loads(catalog)) if catalog else None,
+        vector=vector_of(stored.get(b"vector"), item_id),
+        popularity=float(stored[b"popularity"]),
+        popularity_at_ms=int(stored[b"popularity_at_ms"]),
+        trending=float(stored[b"trending"]),
+        total_events=int(stored[b"total_events"]),
+    )
+
+
+def vector_of(stored: bytes | None, owner: str) -> Vector | None:
+    """The 512 floats of a vector, read-only; one of another size counts as missing."""
+    if stored is None:
+        return None
+    if len(stored) != VECTOR_BYTES:
+        log.warning("vector of %s has %d bytes, not %d", owner, len(stored), VECTOR_BYTES)
+        return None
+    return np.frombuffer(stored, "<f4")
+
+
+def _embedding(user_id: str, stored: bytes | None) -> tuple[Vector | None, int]:
+    if not stored or len(stored) < VERSION.size:
+        return None, 0
+    vector = vector_of(stored[VERSION.size :], f"user {user_id}")
+    return vector, VERSION.unpack_from(stored)[0] if vector is not None else 0
+
+
+def _context_fields(user_id: str, stored: bytes | None) -> dict[str, Any]:
+    if stored is None:
+        return {}
+    try:
+        return _flat_context(json.loads(stored))
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("context of %s can't be read (%r), counts as missing", user_id, error)
+        return {}
+
+
+def _flat_context(context: dict[str, Any]) -> dict[str, Any]:
+    session, metadata = context["session_state"], context["metadata"]
+    return {
+        "version": context["version"],
+        "timestamp_ms": context["timestamp_ms"],
+        "log_time_ms": context["log_time_ms"],
+        "first_seen_ms": metadata["first_seen"],
+        "total_interactions": metadata["total_interactions"],
+        "total_sessions": metadata["total_sessions"],
+        "session_id": context["session_id"],
+        "session_start_ms": session["start_time"],
+        "session_interactions": session["interaction_count"],
+        "device_type": session["device_type"],
+        "page_type": session["current_page"],
+        "country": session["geo_location"]["country"],
+        "consent": metadata["personalization_consent"],
+        "windows": b64decode(context["windows"]),
+    }
+
+
+def _interaction(member: bytes, timestamp_ms: int) -> Interaction:
+    stored = json.loads(member)
+    return Interaction(
+        event_id=stored["event_id"],
+        event_type=stored["action"],
+        timestamp_ms=timestamp_ms,
+        item_id=stored["item_id"],
+        duration_ms=stored["duration_ms"],
+        position=stored["position"],
+        request_id=stored["request_id"],
+    )
+
+
+def _plain_catalog(catalog: ItemEvent) -> dict[str, Any]:
+    record = catalog.to_record()
+    return {name: record[name] for name in record if name in CATALOG_FIELDS}
+
+
+def _catalog(stored: dict[str, Any]) -> ItemEvent:
+    """Read an entry that an older or a newer writer may have written."""
+    known: dict[str, Any] = {name: stored[name] for name in stored if name in CATALOG_FIELDS}
+    known.update({name: tuple(known[name]) for name in SEQUENCES if name in known})
+    return ItemEvent(**known)
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
