@@ -1,0 +1,184 @@
+"""What is known of one item beside its catalogue entry, and how messages change it.
+
+The entry itself and its vectors pass through: they leave with the snapshot of the change that
+brought them, so the state stays a few dozen bytes and a busy item costs no more than a quiet one.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.events import EventLimits
+from domain.fusion import FusionError, fuse, retrieval_vector
+from domain.popularity import NOTHING, add_weight, popularity_at, popularity_weight
+from schemas.collections import ID_MAX_LENGTH, MODALITY_DIM
+from schemas.types import ItemEvent, ItemSignal, ItemSnapshot
+
+MODALITIES = ("text", "image", "audio", "video")
+
+
+@dataclass(slots=True, kw_only=True)
+class ItemState:
+    """One item, changed in place."""
+
+    version: int = 0
+    catalog_at_ms: int | None = None
+    deleted: bool = False
+    latest_ms: int = 0
+    trending: float = NOTHING
+    total_events: int = 0
+
+
+@dataclass(frozen=True)
+class ItemRefusal:
+    """Why a catalogue message is not used: a fixed short name, and what was seen and is allowed."""
+
+    reason: str
+    detail: str
+
+
+def item_refusal(
+    item: ItemEvent, *, key: bytes | None, log_time_ms: int, limits: EventLimits
+) -> ItemRefusal | None:
+    """Why this catalogue message can't be used, None where it can.
+
+    >>> item = ItemEvent(item_id="i1", updated_at_ms=0)
+    >>> item_refusal(item, key=b"i2", log_time_ms=0, limits=EventLimits()).reason
+    'wrong_key'
+    """
+    return (
+        _identity_refusal(item, key)
+        or _time_refusal(item, log_time_ms, limits)
+        or _vector_refusal(item)
+    )
+
+
+def _identity_refusal(item: ItemEvent, key: bytes | None) -> ItemRefusal | None:
+    if not item.item_id:
+        return ItemRefusal("empty_id", "item_id is empty; each item needs one")
+    if key != item.item_id.encode():
+        seen = "no key" if key is None else f"key {key[:80]!r}"
+        return ItemRefusal("wrong_key", f"{seen}; the message key must be the item_id, as UTF-8")
+    if len(item.item_id.encode()) > ID_MAX_LENGTH:
+        return ItemRefusal("too_long", f"item_id has more than {ID_MAX_LENGTH} bytes")
+    if item.price is not None and not (np.isfinite(item.price) and item.price >= 0):
+        return ItemRefusal("bad_price", f"price is {item.price}; a finite number, 0 or more")
+    return None
+
+
+def _time_refusal(item: ItemEvent, log_time_ms: int, limits: EventLimits) -> ItemRefusal | None:
+    """A change from the future would bar every later one."""
+    ahead_ms = item.updated_at_ms - log_time_ms
+    if ahead_ms <= limits.max_ahead_ms:
+        return None
+    return ItemRefusal(
+        "in_future",
+        f"updated_at_ms is {ahead_ms} ms ahead of the log's {log_time_ms}; "
+        f"at most {limits.max_ahead_ms} allowed",
+    )
+
+
+def apply_item(
+    state: ItemState, item: ItemEvent, *, log_time_ms: int, half_life_ms: int
+) -> ItemSnapshot | None:
+    """Take in a catalogue message; None where a newer one is known.
+
+    >>> state = ItemState()
+    >>> new = ItemEvent(item_id="i1", updated_at_ms=2_000, title="Lamp")
+    >>> apply_item(state, new, log_time_ms=2_100, half_life_ms=1_000).catalog.title
+    'Lamp'
+    >>> old = ItemEvent(item_id="i1", updated_at_ms=1_000, title="Lmap")
+    >>> apply_item(state, old, log_time_ms=2_200, half_life_ms=1_000) is None
+    True
+    """
+    if state.catalog_at_ms is not None and item.updated_at_ms < state.catalog_at_ms:
+        return None
+    state.catalog_at_ms = item.updated_at_ms
+    state.deleted = item.operation == "delete"
+    state.version += 1
+    snapshot = _snapshot(state, item.item_id, log_time_ms=log_time_ms, half_life_ms=half_life_ms)
+    if state.deleted:
+        return replace(snapshot, catalog_changed=True)
+    vectors = _vectors(item)
+    return replace(
+        snapshot,
+        catalog=_without_vectors(item),
+        catalog_changed=True,
+        modalities=tuple(vectors),
+        vector=_as_bytes(retrieval_vector(vectors)) if vectors else None,
+        unified=_as_bytes(fuse(vectors)) if vectors else None,
+    )
+
+
+def apply_signal(state: ItemState, signal: ItemSignal, *, half_life_ms: int) -> ItemSnapshot:
+    """Take in an event around the item; the snapshot holds only what moved.
+
+    >>> state = ItemState()
+    >>> click = ItemSignal(item_id="i1", event_id="e1", user_id="u1", event_type="click",
+    ...                    timestamp_ms=5_000_000, log_time_ms=5_000_100)
+    >>> round(apply_signal(state, click, half_life_ms=1_000).popularity, 6)
+    0.3
+    """
+    state.trending = add_weight(
+        state.trending,
+        weight=popularity_weight(signal.event_type),
+        timestamp_ms=signal.timestamp_ms,
+        half_life_ms=half_life_ms,
+    )
+    state.latest_ms = max(state.latest_ms, signal.timestamp_ms)
+    state.total_events += 1
+    state.version += 1
+    return _snapshot(
+        state, signal.item_id, log_time_ms=signal.log_time_ms, half_life_ms=half_life_ms
+    )
+
+
+def _snapshot(
+    state: ItemState, item_id: str, *, log_time_ms: int, half_life_ms: int
+) -> ItemSnapshot:
+    at_ms = max(state.latest_ms, state.catalog_at_ms or 0)
+    return ItemSnapshot(
+        item_id=item_id,
+        version=state.version,
+        timestamp_ms=at_ms,
+        log_time_ms=log_time_ms,
+        deleted=state.deleted,
+        popularity=popularity_at(state.trending, at_ms=at_ms, half_life_ms=half_life_ms),
+        popularity_at_ms=at_ms,
+        trending=state.trending,
+        total_events=state.total_events,
+    )
+
+
+def _vectors(item: ItemEvent) -> dict[str, NDArray[np.float32]]:
+    found = {name: getattr(item, f"{name}_embedding") for name in MODALITIES}
+    return {name: np.frombuffer(raw, dtype="<f4") for name, raw in found.items() if raw is not None}
+
+
+def _vector_refusal(item: ItemEvent) -> ItemRefusal | None:
+    for name in MODALITIES:
+        raw = getattr(item, f"{name}_embedding")
+        if raw is not None and len(raw) != 4 * MODALITY_DIM:
+            return ItemRefusal(
+                "bad_vector",
+                f"{name}_embedding has {len(raw)} bytes; {MODALITY_DIM} float32 are "
+                f"{4 * MODALITY_DIM}",
+            )
+    try:
+        vectors = _vectors(item)
+        if vectors:
+            fuse(vectors)
+    except FusionError as error:
+        return ItemRefusal("bad_vector", str(error))
+    return None
+
+
+def _without_vectors(item: ItemEvent) -> ItemEvent:
+    return replace(
+        item, text_embedding=None, image_embedding=None, audio_embedding=None, video_embedding=None
+    )
+
+
+def _as_bytes(vector: NDArray[np.float32]) -> bytes:
+    return vector.astype("<f4", copy=False).tobytes()
