@@ -9,7 +9,7 @@ from pathlib import Path
 
 from settings import Settings
 from stack.health import http_json, http_trouble, split_address
-from stack.jars import fetch_jars, jar_directory
+from stack.jars import fetch_jars
 from stack.layout import ROOT, Layout
 from stack.packages import package_directory
 from stack.part import Part, Program, StackError

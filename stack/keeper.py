@@ -69,8 +69,7 @@ class Keeper:
             if self.stopping or not self.spec["restart"]:
                 self.record(exit_code=code)
                 return
-            self.pause_before_restart(lived_s=time.monotonic() - began)
-            if self.stopping:
+            if not self.pause_before_restart(lived_s=time.monotonic() - began):
                 return
             self.restarts += 1
             self.start_child()
@@ -80,14 +79,15 @@ class Keeper:
         assert self.child is not None
         return self.child.wait()
 
-    def pause_before_restart(self, *, lived_s: float) -> None:
-        """Wait longer each time for a program that doesn't stay up."""
+    def pause_before_restart(self, *, lived_s: float) -> bool:
+        """Wait longer each time for a program that doesn't stay up; whether to go on then."""
         if lived_s > SETTLED_S:
             self.delay_s = FIRST_RESTART_DELAY_S
         until = time.monotonic() + self.delay_s
         while not self.stopping and time.monotonic() < until:
             time.sleep(0.05)
         self.delay_s = min(self.delay_s * 2, LAST_RESTART_DELAY_S)
+        return not self.stopping
 
     def on_stop(self, *_: object) -> None:
         """Ask the program to end, and set a limit to its patience."""

@@ -25,7 +25,7 @@ def last_lines(settings: Settings, name: str | None, *, lines: int) -> Iterator[
 
 
 def new_lines(settings: Settings, name: str | None) -> Iterator[str]:
-    """Lines that are written from now on, for ever; the program before each if there are several."""
+    """Lines written from now on, for ever; the program before each if there are several."""
     layout = Layout.of(settings)
     programs = programs_of(settings, name)
     positions = {program: _size(layout.log(program)) for program in programs}

@@ -101,15 +101,18 @@ def _prepare(settings: Settings, layout: Layout) -> None:
 def _etcd_configuration(settings: Settings) -> str:
     """The ports of the etcd inside: without a file of its own it takes the standard ones."""
     client, peer = (_inner_port(settings, name) for name in ("etcd_port", "etcd_peer_port"))
-    return "".join(
-        f"{key}: http://127.0.0.1:{port}\n"
-        for key, port in {
-            "listen-client-urls": client,
-            "advertise-client-urls": client,
-            "listen-peer-urls": peer,
-            "initial-advertise-peer-urls": peer,
-        }.items()
-    ) + f"name: default\ninitial-cluster: default=http://127.0.0.1:{peer}\n"
+    return (
+        "".join(
+            f"{key}: http://127.0.0.1:{port}\n"
+            for key, port in {
+                "listen-client-urls": client,
+                "advertise-client-urls": client,
+                "listen-peer-urls": peer,
+                "initial-advertise-peer-urls": peer,
+            }.items()
+        )
+        + f"name: default\ninitial-cluster: default=http://127.0.0.1:{peer}\n"
+    )
 
 
 def _inner_port(settings: Settings, name: str) -> int:

@@ -29,7 +29,8 @@ class Part:
     """A server, or one of our own services: its programs, its ports, and how to see it's well.
 
     `ports` names each port by its setting. `programs` is called when they are to be started, so
-    that nothing has to be installed for looking at a stack. `trouble` answers what is wrong, "" when all is well.
+    that nothing has to be installed for looking at a stack. `trouble` answers what is wrong, ""
+    when all is well.
     """
 
     name: str

@@ -42,7 +42,8 @@ def holder(port: int) -> str:
     except psutil.AccessDenied:
         return "a process that can't be seen from here"
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+        listens = connection.status == psutil.CONN_LISTEN
+        if listens and connection.laddr and connection.laddr.port == port:
             return _process_name(connection.pid)
     return "a process that can't be seen from here"
 

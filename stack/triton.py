@@ -52,7 +52,7 @@ def _package() -> Path:
 
 
 def _libraries() -> Path:
-    """What the wheel's repair put aside; the stub finds it by itself only where it was installed."""
+    """Libraries beside the package, which the stub finds by itself only where it was installed."""
     return package_directory("pytriton", distribution="nvidia-pytriton").with_name(
         "nvidia_pytriton.libs"
     )

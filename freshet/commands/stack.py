@@ -81,7 +81,7 @@ def logs(
     context: typer.Context,
     part: Annotated[str | None, typer.Argument(help="A part, or one of its programs.")] = None,
     *,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many, from the end.")] = 20,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many.")] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing.")] = False,
 ) -> None:
     """Print the last lines of the logs of a part, of one program, or of all."""
