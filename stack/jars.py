@@ -1,11 +1,11 @@
 """The jars of `pom.xml`, fetched once by Maven into the cache directory."""
 
 import hashlib
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+from stack.cache import publish
 from stack.part import StackError
 
 POM = Path(__file__).with_name("pom.xml")
@@ -24,7 +24,7 @@ def fetch_jars(cache: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as draft:
             _copy_dependencies(Path(draft) / "jars")
-            _publish(Path(draft) / "jars", target)
+            publish(Path(draft) / "jars", target)
     return target
 
 
@@ -44,13 +44,3 @@ def _copy_dependencies(directory: Path) -> None:
     flink.mkdir()
     for jar in kafka.glob("flink-*.jar"):
         jar.rename(flink / jar.name)
-
-
-def _publish(draft: Path, target: Path) -> None:
-    """Put the whole directory in place at once; another stack may have been quicker."""
-    try:
-        draft.rename(target)
-    except OSError:
-        if not target.is_dir():
-            raise
-        shutil.rmtree(draft)

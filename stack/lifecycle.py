@@ -15,6 +15,7 @@ from enum import StrEnum
 from settings import Settings
 from settings.load import revealed, toml_lines
 from stack import flink, kafka, milvus, processes, service, triton, valkey
+from stack.jars import fetch_jars
 from stack.layout import Layout
 from stack.part import Part, StackError
 from stack.ports import taken_ports
@@ -100,6 +101,13 @@ def up(
         *_start_and_wait(servers, layout, progress=progress, limit_s=limit_s),
         *_start_and_wait(services, layout, progress=progress, limit_s=limit_s),
     ]
+
+
+def fetch(settings: Settings) -> None:
+    """Have in the cache all that parts need from outside the environment."""
+    cache = Layout.of(settings).cache
+    fetch_jars(cache)
+    milvus.unpack(cache)
 
 
 def down(settings: Settings, names: Sequence[str] = ()) -> list[str]:

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from settings import Settings
+from stack.cache import publish
 from stack.health import http_trouble, split_address, tcp_trouble
 from stack.layout import Layout
 from stack.packages import package_directory
@@ -66,12 +67,12 @@ def _alias(layout: Layout) -> str:
     return hashlib.sha256(str(_home(layout)).encode()).hexdigest()[:12]
 
 
-def _binaries(layout: Layout) -> Path:
-    return layout.cache / BINARIES
+def _package() -> Path:
+    return package_directory("milvus", distribution="milvus") / "data"
 
 
 def _server(settings: Settings, layout: Layout) -> Program:
-    home, binaries = _home(layout), _binaries(layout)
+    home, binaries = _home(layout), layout.cache / BINARIES
     libraries = [str(binaries), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
     return Program(
         name="milvus",
@@ -87,8 +88,8 @@ def _server(settings: Settings, layout: Layout) -> Program:
 
 
 def _prepare(settings: Settings, layout: Layout) -> None:
-    package = package_directory("milvus", distribution="milvus") / "data"
-    _unpack(package / "bin", _binaries(layout))
+    unpack(layout.cache)
+    package = _package()
     configs = _home(layout) / "configs"
     configs.mkdir(parents=True, exist_ok=True)
     template = (package / "config.yaml.template").read_text().replace(*QUIETER)
@@ -141,17 +142,19 @@ def _filled(template: str, values: dict[str, str]) -> str:
     return FIELD.sub(lambda found: values.get(found[1], found[2] or ""), template)
 
 
-def _unpack(packed: Path, target: Path) -> None:
+def unpack(cache: Path) -> Path:
     """Decompress the server once; the directory appears complete or not at all."""
+    target = cache / BINARIES
     if target.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix="unpack-") as draft_name:
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="unpack-") as draft_name:
         draft = Path(draft_name) / "bin"
         draft.mkdir()
-        for file in packed.glob("*.lzma"):
+        for file in (_package() / "bin").glob("*.lzma"):
             _decompress(file, draft / file.stem)
-        draft.rename(target)
+        publish(draft, target)
+    return target
 
 
 def _decompress(packed: Path, target: Path) -> None:

@@ -43,6 +43,15 @@ def up(
 
 
 @commands.command()
+def prepare(context: typer.Context) -> None:
+    """Download and unpack what `up` needs, so that it starts at once, and without a network."""
+    from stack import lifecycle, preflight
+
+    preflight.require(preflight.FOR_STACK)
+    lifecycle.fetch(settings_of(context))
+
+
+@commands.command()
 def down(context: typer.Context, parts: Parts = None) -> None:
     """Stop what `up` started (all, or the named parts), whatever became of it since."""
     from stack import lifecycle

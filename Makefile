@@ -1,0 +1,82 @@
+# freshet's commands. `make help` lists them.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# Bootstraps everything else; its own version is pinned here because nothing is installed yet.
+UV_VERSION := 0.13.8
+STAMP := $(VENV)/.setup-done
+EXTRAS := jobs stack dev
+
+# uv reads its own variables only. Whoever told pip where packages come from has said enough.
+comma := ,
+empty :=
+space := $(empty) $(empty)
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(subst $(space),$(comma),$(strip $(PIP_FIND_LINKS)))
+endif
+ifdef PIP_INDEX_URL
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
+endif
+ifdef PIP_EXTRA_INDEX_URL
+export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
+endif
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list these commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(STAMP) ## install everything into .venv, and fetch the jars; again only when pins change
+
+$(STAMP): pyproject.toml constraints.txt stack/pom.xml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "error: $(PYTHON) isn't there; install Python 3.11, and run" \
+	       "\`make setup PYTHON=/path/to/python3.11\`" >&2; exit 1; }
+	@$(PYTHON) stack/preflight.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --requirements constraints.txt
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --editable .
+	$(BIN)/freshet stack prepare
+	@touch $@
+
+.PHONY: demo
+demo: setup ## start everything, load a shop's history, show a recommendation change
+	$(BIN)/freshet demo
+
+.PHONY: test
+test: setup ## run every test, the end-to-end ones on the real servers
+	$(BIN)/python -m pytest
+
+.PHONY: check
+check: setup ## lint, types, import contracts, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m schemas.generate --check
+
+bench-%: setup ## measure one thing: bench-NAME runs bench/NAME.py
+	$(BIN)/python -m bench.$(subst -,_,$*)
+
+.PHONY: stop
+stop: ## stop what `make demo` or `freshet stack up` left running
+	@if test -x $(BIN)/freshet; then $(BIN)/freshet stack down; else echo "nothing is set up"; fi
+
+.PHONY: clean
+clean: stop ## stop, and remove the environment and all data
+	rm -rf $(VENV) .freshet .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: lock
+lock: ## renew constraints.txt from pyproject.toml, keeping pins that still fit
+	$(BIN)/uv pip compile pyproject.toml $(EXTRAS:%=--extra %) --quiet \
+	  --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --no-header --output-file constraints.txt
+	@sed -i -E '/^--|:\/\//d' constraints.txt
