@@ -320,7 +320,7 @@ def _read_to_end(consumer: Any, topics: Sequence[Topic], from_ms: int) -> Iterat
     _seek(consumer, partitions, from_ms, ends)
     while any(consumer.position(partition) < ends[partition] for partition in partitions):
         for partition, records in consumer.poll(timeout_ms=100).items():
-            yield from (_message(r) for r in records if r.offset < ends[partition])
+            yield from (message_of(r) for r in records if r.offset < ends[partition])
 
 
 def _seek(consumer: Any, partitions: list[Any], from_ms: int, ends: dict[Any, int]) -> None:
@@ -333,7 +333,8 @@ def _seek(consumer: Any, partitions: list[Any], from_ms: int, ends: dict[Any, in
         consumer.seek(partition, at.offset if at else ends[partition])
 
 
-def _message(record: Any) -> LogMessage:
+def message_of(record: Any) -> LogMessage:
+    """What the client calls a consumer record."""
     position = Position(
         topic=record.topic,
         partition=record.partition,

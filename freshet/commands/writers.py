@@ -3,6 +3,7 @@
 import typer
 
 from freshet.context import settings_of
+from freshet.failing import explained
 
 commands = typer.Typer(no_args_is_help=True, help="From Kafka into Redis and Milvus.")
 
@@ -21,8 +22,10 @@ def _group() -> None:
 def run(context: typer.Context) -> None:
     """Write until stopped; waits for servers that are away."""
     from freshet.logs import configure
+    from writers.run import WriterCrashed
     from writers.run import run as run_writers
 
     settings = settings_of(context)
     configure(settings.log_format)
-    run_writers(settings)
+    with explained(WriterCrashed):
+        run_writers(settings)

@@ -1,0 +1,109 @@
+"""What was already accepted: answers by idempotency key, and feedback of the last minute."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Self
+
+from redis import asyncio as aioredis
+
+from schemas.redis_keys import FEEDBACK_DEDUP, FEEDBACK_IDEMPOTENCY
+from stores.online import translated
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One action on an item."""
+
+    user_id: str
+    item_id: str
+    action: str
+
+    @property
+    def key(self) -> str:
+        """Where it is remembered."""
+        return FEEDBACK_DEDUP.of(self.user_id, self.item_id, self.action)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """The answer that a key got before, and the request that each deed was last sent with."""
+
+    answer: bytes | None
+    requests: tuple[str | None, ...]
+
+
+NOTHING = Remembered(answer=None, requests=())
+
+
+class FeedbackMemory:
+    """Reads and writes in one round trip each, within its time or `StoreUnavailable`."""
+
+    def __init__(self, url: str, *, timeout_ms: int, connections: int = 16) -> None:
+        self._timeout_s = timeout_ms / 1000
+        self._client = aioredis.Redis(
+            connection_pool=aioredis.BlockingConnectionPool.from_url(
+                url,
+                max_connections=connections,
+                timeout=self._timeout_s,
+                socket_timeout=self._timeout_s,
+                socket_connect_timeout=self._timeout_s,
+            )
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.aclose()
+        await self._client.connection_pool.disconnect()
+
+    async def recall(
+        self, deeds: Sequence[Deed], *, user_id: str, idempotency_key: str | None
+    ) -> Remembered:
+        """What is remembered of some deeds and of a key."""
+        keys = [deed.key for deed in deeds]
+        with translated():
+            async with asyncio.timeout(self._timeout_s):
+                found = await self._client.mget([answer_key(user_id, idempotency_key), *keys])
+        return Remembered(
+            answer=found[0] if idempotency_key else None,
+            requests=tuple(None if one is None else one.decode() for one in found[1:]),
+        )
+
+    async def remember(
+        self,
+        deeds: Sequence[Deed],
+        *,
+        user_id: str,
+        request_id: str,
+        idempotency_key: str | None,
+        answer: bytes,
+    ) -> None:
+        """Keep deeds for a minute, and the answer to a key for a day."""
+        with translated():
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._client.pipeline(transaction=False) as pipeline,
+            ):
+                for deed in deeds:
+                    pipeline.set(deed.key, request_id, ex=FEEDBACK_DEDUP.ttl_s)
+                if idempotency_key:
+                    key = answer_key(user_id, idempotency_key)
+                    pipeline.set(key, answer, ex=FEEDBACK_IDEMPOTENCY.ttl_s)
+                await pipeline.execute()
+
+
+def answer_key(user_id: str, idempotency_key: str | None) -> str:
+    """Where the answer to a key lies; two users who choose the same key don't meet.
+
+    >>> answer_key("u1", "k") == answer_key("u2", "k")
+    False
+    """
+    digest = sha256(f"{len(user_id)}:{user_id}{idempotency_key}".encode()).hexdigest()
+    return FEEDBACK_IDEMPOTENCY.of(digest)

@@ -1,0 +1,308 @@
+"""Carries topics into one store: read, decode, write, and only then commit.
+
+A crash repeats what was not committed, and repeating changes nothing in the stores. While the store
+is away the carrier goes back to what it could not write, pauses, and stays in its consumer group.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from schemas.topics import DEAD_LETTERS
+from schemas.types import ItemSnapshot, UserSnapshot
+from stores.errors import StoreError, StoreRejected
+from stores.event_log import EventLog, LogMessage, message_of
+from writers.batch import Carried, Refused, dead_letter, decode_all
+from writers.checks import Problem
+from writers.metrics import Metrics
+from writers.targets import Target
+
+POLL_MS = 200
+COMMIT_EVERY_S = 0.5
+LAG_EVERY_S = 1.0
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 2.0
+LOG_AGAIN_S = 30.0
+KAFKA_PAUSE_S = 1.0
+# A turn is a poll and a write, and a write has its own time limit.
+STUCK_S = 60.0
+# The shortest that brokers allow; until it has passed, nobody takes over what a dead process had.
+SESSION_MS = 6_000
+HEARTBEAT_MS = 1_500
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupSettings:
+    """How a carrier takes part in its consumer group.
+
+    `member` names this process for good: after a crash it gets its partitions back at once,
+    and another process of that name is shut out.
+    """
+
+    bootstrap: str
+    group: str
+    member: str
+    batch: int
+
+
+class Carrier:
+    """One thread's work: a consumer and the store that it fills."""
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        group: GroupSettings,
+        letters: EventLog,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
+    ) -> None:
+        self._target = target
+        self._group = group
+        self._letters = letters
+        self._metrics = metrics
+        self._clock = clock
+        self._now_ms = now_ms
+        self._topics = {topic.name: topic for topic in target.topics}
+        self._consumer: Any = None
+        self._outage = _Outage(target.name, clock)
+        self._ready = False
+        self._joined = False
+        self._last_turn = clock()
+        self._last_commit = self._last_lag = clock()
+        self._uncommitted = False
+
+    @property
+    def store(self) -> str:
+        """The store that it fills."""
+        return self._target.name
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop`; then commit what is written and leave."""
+        self._consumer = self._open()
+        try:
+            while not stop.is_set():
+                self._turn(stop)
+            self._commit()
+        finally:
+            self._consumer.close(autocommit=False, timeout_ms=5_000)
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether it works (a store that is away is no fault of it), and how the store is."""
+        silent_s = self._clock() - self._last_turn
+        return self._joined and silent_s < STUCK_S, {
+            "joined": self._joined,
+            "store": self._outage.reason or "up",
+            "last_turn_s": round(silent_s, 1),
+        }
+
+    def _open(self) -> Any:
+        consumer = KafkaConsumer(
+            bootstrap_servers=self._group.bootstrap,
+            group_id=f"{self._group.group}-{self._target.name}",
+            group_instance_id=f"{self._group.member}-{self._target.name}",
+            client_id=f"{self._group.group}-{self._target.name}",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=self._group.batch,
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            reconnect_backoff_max_ms=1_000,
+            allow_auto_create_topics=False,
+        )
+        consumer.subscribe(list(self._topics), listener=_Rebalance(self))
+        return consumer
+
+    def joined(self, partitions: int) -> None:
+        """Take note that the group has given us our share."""
+        log.info("%s: joined its group, with %d partitions", self._target.name, partitions)
+        self._joined = True
+
+    def leaving(self) -> None:
+        """Commit before another member takes partitions over; all that was read is written."""
+        self._commit()
+
+    def _turn(self, stop: threading.Event) -> None:
+        self._last_turn = self._clock()
+        try:
+            self._carry(self._poll())
+            self._keep_books()
+        except KafkaError as error:
+            log.warning("%s: Kafka: %s", self._target.name, error)
+            stop.wait(KAFKA_PAUSE_S)
+        stop.wait(self._target.pause_s)
+
+    def _poll(self) -> list[LogMessage]:
+        if self._outage.is_over_due():
+            self._consumer.resume(*self._consumer.paused())
+        found = self._consumer.poll(timeout_ms=POLL_MS)
+        return [message_of(record) for records in found.values() for record in records]
+
+    def _carry(self, messages: Sequence[LogMessage]) -> None:
+        if not messages:
+            return
+        try:
+            self._make_ready()
+            self._write_all(messages)
+        except StoreError as error:
+            self._go_back(messages, error)
+        else:
+            self._uncommitted = True
+            self._outage.end()
+            self._metrics.store_up.labels(self._target.name).set(1)
+
+    def _make_ready(self) -> None:
+        if not self._ready:
+            self._target.prepare()
+            self._ready = True
+
+    def _write_all(self, messages: Iterable[LogMessage]) -> None:
+        batch = decode_all(messages, self._topics)
+        refused = batch.bad + list(self._write(batch.good))
+        self._bury(refused)
+
+    def _write(self, carried: Sequence[Carried]) -> list[Refused]:
+        """Write, and where the store refuses, halve until the records to blame stand alone."""
+        if not carried:
+            return []
+        try:
+            self._write_timed(carried)
+        except StoreRejected as error:
+            if len(carried) == 1:
+                return [Refused(carried[0].message, Problem("rejected", str(error)))]
+            middle = len(carried) // 2
+            return self._write(carried[:middle]) + self._write(carried[middle:])
+        return []
+
+    def _write_timed(self, carried: Sequence[Carried]) -> None:
+        store = self._target.name
+        with self._metrics.write_seconds.labels(store).time():
+            self._target.write(carried)
+        self._metrics.batch_size.labels(store).observe(len(carried))
+        now_ms = self._now_ms()
+        for one in carried:
+            topic = one.message.position.topic
+            self._metrics.records.labels(store, topic).inc()
+            age_ms = now_ms - _log_time_ms(one)
+            self._metrics.freshness.labels(store, topic).observe(max(age_ms, 0) / 1000)
+
+    def _bury(self, refused: Sequence[Refused]) -> None:
+        """Send the unusable to the dead letters, and see that they have arrived."""
+        sent = []
+        for one in refused:
+            key, letter = dead_letter(one, job=f"writers-{self._target.name}")
+            log.warning("dead letter %s: %s: %s", key, letter.reason, letter.detail)
+            sent.append(self._letters.send(DEAD_LETTERS, key, letter))
+        for waiting, one in zip(sent, refused, strict=True):
+            waiting.result()
+            self._metrics.dead_letters.labels(self._target.name, one.problem.reason).inc()
+
+    def _go_back(self, messages: Iterable[LogMessage], error: StoreError) -> None:
+        self._ready = False
+        self._metrics.errors.labels(self._target.name).inc()
+        self._metrics.store_up.labels(self._target.name).set(0)
+        self._outage.note(error)
+        assigned = self._consumer.assignment()
+        for partition, offset in _first_offsets(messages).items():
+            if partition in assigned:
+                self._consumer.seek(partition, offset)
+        self._consumer.pause(*assigned)
+
+    def _keep_books(self) -> None:
+        now = self._clock()
+        if now - self._last_commit >= COMMIT_EVERY_S:
+            self._commit()
+        if now - self._last_lag >= LAG_EVERY_S:
+            self._last_lag = now
+            self._measure_lag()
+
+    def _commit(self) -> None:
+        self._last_commit = self._clock()
+        if not self._uncommitted:
+            return
+        try:
+            self._consumer.commit(timeout_ms=5_000)
+        except KafkaError as error:
+            # Nothing is lost: what isn't committed is written again.
+            log.warning("%s: commit: %s", self._target.name, error)
+        else:
+            self._uncommitted = False
+
+    def _measure_lag(self) -> None:
+        lag = dict.fromkeys(self._topics, 0)
+        for partition in self._consumer.assignment():
+            end = self._consumer.highwater(partition)
+            if end is not None:
+                lag[partition.topic] += max(0, end - self._consumer.position(partition))
+        for topic, messages in lag.items():
+            self._metrics.lag.labels(self._target.name, topic).set(messages)
+
+
+class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+
+    def on_partitions_revoked(self, _: Iterable[Any]) -> None:
+        self._carrier.leaving()
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        self._carrier.joined(len(list(assigned)))
+
+
+class _Outage:
+    """How long a store has been away, and when to try it again."""
+
+    def __init__(self, store: str, clock: Callable[[], float]) -> None:
+        self.reason = ""
+        self._store = store
+        self._clock = clock
+        self._pause_s = FIRST_PAUSE_S
+        self._began = self._again = self._logged = 0.0
+
+    def note(self, error: StoreError) -> None:
+        """One more write has failed."""
+        now = self._clock()
+        if not self.reason:
+            self._began = now
+        if not self.reason or now - self._logged >= LOG_AGAIN_S:
+            self._logged = now
+            log.warning("%s: waiting, %.0f s so far: %s", self._store, now - self._began, error)
+        self.reason = str(error)
+        self._again = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    def is_over_due(self) -> bool:
+        """Whether it's time for another attempt."""
+        return bool(self.reason) and self._clock() >= self._again
+
+    def end(self) -> None:
+        """A write has succeeded."""
+        if self.reason:
+            log.info("%s: back after %.1f s", self._store, self._clock() - self._began)
+        self.reason = ""
+        self._pause_s = FIRST_PAUSE_S
+
+
+def _first_offsets(messages: Iterable[LogMessage]) -> dict[TopicPartition, int]:
+    """Where each partition of a batch begins; the messages of one stand in order."""
+    first: dict[TopicPartition, int] = {}
+    for message in messages:
+        at = message.position
+        first.setdefault(TopicPartition(at.topic, at.partition), at.offset)
+    return first
+
+
+def _log_time_ms(carried: Carried) -> int:
+    record = carried.record
+    if isinstance(record, UserSnapshot | ItemSnapshot):
+        return record.log_time_ms
+    return carried.message.position.log_time_ms

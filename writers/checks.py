@@ -1,0 +1,69 @@
+"""What a record must be before a store is bothered with it."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from schemas.collections import ID_MAX_LENGTH, ITEM_DIM, USER_DIM
+from schemas.types import EmbeddingUpdate, ItemSnapshot, Record, UserSnapshot
+
+FLOAT_BYTES = 4
+
+
+class Problem(NamedTuple):
+    """Why a record can't be written: a short name, and what was seen."""
+
+    reason: str
+    detail: str
+
+
+def problem_of(record: Record) -> Problem | None:
+    """Say what keeps a record out of the stores, if anything."""
+    match record:
+        case UserSnapshot():
+            return _id_problem("user_id", record.user_id)
+        case EmbeddingUpdate():
+            vector = record.embedding.vector
+            return _id_problem("user_id", record.user_id) or _vector_problem(
+                "embedding", vector, USER_DIM
+            )
+        case ItemSnapshot():
+            return _item_problem(record)
+    return Problem("unexpected_record", f"{type(record).__name__} is written to no store")
+
+
+def _item_problem(item: ItemSnapshot) -> Problem | None:
+    price = item.catalog.price if item.catalog else None
+    return (
+        _id_problem("item_id", item.item_id)
+        or _vector_problem("vector", item.vector, USER_DIM)
+        or _vector_problem("unified", item.unified, ITEM_DIM)
+        or _number_problem("popularity", item.popularity)
+        or _number_problem("trending", item.trending)
+        or _number_problem("price", price or 0.0)
+    )
+
+
+def _id_problem(name: str, value: str) -> Problem | None:
+    size = len(value.encode())
+    if 0 < size <= ID_MAX_LENGTH:
+        return None
+    return Problem("bad_id", f"{name} has {size} bytes; 1 to {ID_MAX_LENGTH} are allowed")
+
+
+def _vector_problem(name: str, vector: bytes | None, dim: int) -> Problem | None:
+    if vector is None:
+        return None
+    if len(vector) != dim * FLOAT_BYTES:
+        wanted = f"{dim} float32 are {dim * FLOAT_BYTES}"
+        return Problem("bad_vector", f"{name} has {len(vector)} bytes; {wanted}")
+    if not np.isfinite(np.frombuffer(vector, "<f4")).all():
+        return Problem("bad_vector", f"{name} holds numbers that are not finite")
+    return None
+
+
+def _number_problem(name: str, value: float) -> Problem | None:
+    if math.isfinite(value):
+        return None
+    return Problem("bad_number", f"{name} is {value}; a finite number is allowed")
