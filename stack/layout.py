@@ -1,5 +1,6 @@
 """Where things of one stack lie."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,11 @@ class Layout:
             data=settings.data_dir.expanduser().resolve(),
             cache=settings.cache_dir.expanduser().resolve(),
         )
+
+    @property
+    def id(self) -> str:
+        """Tells this stack from others where a server leaves something outside its directory."""
+        return hashlib.sha256(str(self.data).encode()).hexdigest()[:12]
 
     @property
     def run(self) -> Path:

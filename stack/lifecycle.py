@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import glob
 import os
 import shutil
 import textwrap
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 
 from settings import Settings
 from settings.load import revealed, toml_lines
@@ -115,12 +117,15 @@ def down(settings: Settings, names: Sequence[str] = ()) -> list[str]:
     layout = Layout.of(settings)
     if not layout.data.exists():
         return []
-    named = [name for part in parts_of(settings, names) for name in part.program_names]
+    parts = parts_of(settings, names)
+    named = [name for part in parts for name in part.program_names]
     with _one_at_a_time(layout):
         programs = named if names else processes.known_programs(layout, named)
         running = [name for name in programs if processes.exists(name, layout)]
         _stop_all([name for name in programs if name in SERVICE], layout)
         _stop_all([name for name in programs if name not in SERVICE], layout)
+        for part in parts:
+            _sweep(part)
         if not names:
             _forget(layout)
     return running
@@ -227,6 +232,7 @@ def _start(part: Part, layout: Layout) -> None:
     if part.external or all(processes.is_running(n, layout) for n in part.program_names):
         return
     if not any(processes.is_running(name, layout) for name in part.program_names):
+        _sweep(part)
         part.prepare()
     for program in part.programs():
         if not processes.is_running(program.name, layout):
@@ -286,6 +292,13 @@ def _stop_all(programs: Sequence[str], layout: Layout) -> None:
     if programs:
         with ThreadPoolExecutor(len(programs)) as pool:
             list(pool.map(lambda name: processes.stop(name, layout), programs))
+
+
+def _sweep(part: Part) -> None:
+    """Remove what a server that was killed left outside the data directory."""
+    for pattern in part.debris:
+        for file in glob.glob(pattern):  # noqa: PTH207 (an absolute pattern)
+            Path(file).unlink(missing_ok=True)
 
 
 def _forget(layout: Layout) -> None:

@@ -4,7 +4,6 @@ The package's own starter moves to other ports without a word when some are take
 is started here, from the binary and the configuration template that the package holds.
 """
 
-import hashlib
 import lzma
 import os
 import re
@@ -34,6 +33,8 @@ INNER_SERVICES = (
     "etcd_peer_port",
 )
 BINARIES = "milvus-2.3.5"
+# Where the server keeps a lock file: the first, unless it may not write there.
+LOCK_PLACES = ("/run", tempfile.gettempdir())
 QUIETER = ("log:\n  level: info", "log:\n  level: warn")
 FIELD = re.compile(r"\{\{\s*(\w+)(?:\(\w+\))?\s*(?::\s*(.*?))?\s*\}\}")
 
@@ -55,16 +56,12 @@ def part(settings: Settings, layout: Layout) -> Part:
             else http_trouble(f"127.0.0.1:{milvus.inner_port}", "/healthz")
         ),
         prepare=lambda: _prepare(settings, layout),
+        debris=tuple(f"{place}/milvus/standalone-{layout.id}.pid" for place in LOCK_PLACES),
     )
 
 
 def _home(layout: Layout) -> Path:
     return layout.data / "milvus"
-
-
-def _alias(layout: Layout) -> str:
-    """Names the lock file that the server keeps outside its data, apart from other servers'."""
-    return hashlib.sha256(str(_home(layout)).encode()).hexdigest()[:12]
 
 
 def _package() -> Path:
@@ -76,7 +73,7 @@ def _server(settings: Settings, layout: Layout) -> Program:
     libraries = [str(binaries), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
     return Program(
         name="milvus",
-        argv=(str(binaries / "milvus"), "run", "standalone", f"-alias={_alias(layout)}"),
+        argv=(str(binaries / "milvus"), "run", "standalone", f"-alias={layout.id}"),
         cwd=home,
         environ={
             "DEPLOY_MODE": "STANDALONE",

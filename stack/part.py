@@ -30,7 +30,7 @@ class Part:
 
     `ports` names each port by its setting. `programs` is called when they are to be started, so
     that nothing has to be installed for looking at a stack. `trouble` answers what is wrong, ""
-    when all is well.
+    when all is well. `debris` are patterns of files that a killed server leaves elsewhere.
     """
 
     name: str
@@ -42,3 +42,4 @@ class Part:
     trouble: Callable[[], str]
     prepare: Callable[[], None] = _nothing
     needs_servers: bool = False
+    debris: tuple[str, ...] = ()

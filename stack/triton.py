@@ -40,11 +40,16 @@ def part(settings: Settings, layout: Layout) -> Part:
             else http_trouble(f"127.0.0.1:{triton.http_port}", "/v2/health/ready")
         ),
         prepare=lambda: _prepare(layout),
+        debris=(f"/dev/shm/{_shared_memory(layout)}*",),
     )
 
 
 def _home(layout: Layout) -> Path:
     return layout.data / "triton"
+
+
+def _shared_memory(layout: Layout) -> str:
+    return f"freshet-{layout.id}-"
 
 
 def _package() -> Path:
@@ -72,6 +77,7 @@ def _server(settings: Settings, layout: Layout) -> Program:
             *("--http-address=127.0.0.1", f"--http-port={triton.http_port}"),
             *("--grpc-address=127.0.0.1", f"--grpc-port={triton.grpc_port}"),
             *("--metrics-address=127.0.0.1", f"--metrics-port={triton.metrics_port}"),
+            f"--backend-config=python,shm-region-prefix-name={_shared_memory(layout)}",
             "--exit-timeout-secs=5",
         ),
         cwd=home,
