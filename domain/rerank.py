@@ -1,0 +1,146 @@
+"""Fills the places of a list one by one: relevance against variety, with exploration.
+
+Each place goes to the item of the greatest blend of relevance and distance to what stands above
+it (document 001, algorithm 4), or, with the chance that the plan gives, to any of a pool of other
+good items. Both ways are known, so the chance that an item came to its place is exact.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.explore import ExplorationPlan
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+POOL_SIZE = 100
+NO_CATEGORY = -1
+
+# Cosine distance of opposite vectors.
+MAX_DISTANCE = 2.0
+
+# Shares of the document's engagement, freshness and novelty, without its diversity (0.15).
+ENGAGEMENT, FRESHNESS, NOVELTY = 0.70 / 0.85, 0.10 / 0.85, 0.05 / 0.85
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shortlist:
+    """Items in falling relevance; vectors of unit length; categories as numbers."""
+
+    relevance: Floats
+    vectors: Floats
+    categories: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """A filled place: which item of the shortlist, and how likely it was, given those above."""
+
+    index: int
+    propensity: float
+    explored: bool
+
+
+def relevance_of(scores: Floats, *, freshness: Floats, novel: Mask) -> Floats:
+    """What an item is worth in any place: mostly its score, a little that it is new.
+
+    >>> one = np.ones(1, np.float32)
+    >>> relevance_of(one, freshness=one, novel=np.array([True])).round(3).tolist()
+    [1.0]
+    """
+    return (ENGAGEMENT * scores + FRESHNESS * freshness + NOVELTY * novel).astype(np.float32)
+
+
+def category_cap(count: int) -> int:
+    """How many of one category a list holds before the others have had their turn.
+
+    >>> category_cap(10), category_cap(100)
+    (5, 25)
+    """
+    return max(5, count // 4)
+
+
+def fill_slots(
+    shortlist: Shortlist,
+    plan: ExplorationPlan,
+    *,
+    diversity_weight: float,
+    cap: int,
+    pool_size: int = POOL_SIZE,
+) -> list[Slot]:
+    """As many slots as the plan has, or as the shortlist has items.
+
+    >>> items = Shortlist(relevance=np.array([0.9, 0.8, 0.5], np.float32),
+    ...     vectors=np.array([[1, 0], [1, 0], [0, 1]], np.float32), categories=np.array([0, 0, 1]))
+    >>> plan = ExplorationPlan(rate=0.0, coins=(1.0, 1.0), draws=(0.0, 0.0))
+    >>> [slot.index for slot in fill_slots(items, plan, diversity_weight=0.5, cap=2)]
+    [0, 2]
+    """
+    filling = _Filling(shortlist, diversity_weight=diversity_weight, cap=cap)
+    slots = []
+    for place in range(min(len(plan.coins), len(shortlist.relevance))):
+        slot = _choose(filling, plan, place, pool_size)
+        filling.take(slot.index)
+        slots.append(slot)
+    return slots
+
+
+def _choose(filling: "_Filling", plan: ExplorationPlan, place: int, pool_size: int) -> Slot:
+    eligible = filling.eligible()
+    greedy = filling.best_of(eligible)
+    pool = np.flatnonzero(eligible)[:pool_size]
+    chosen = greedy
+    if plan.explores(place):
+        chosen = int(pool[int(plan.draws[place] * len(pool))])
+    return Slot(
+        index=chosen,
+        propensity=_propensity(chosen, greedy, pool, plan.rate),
+        explored=chosen != greedy,
+    )
+
+
+def _propensity(chosen: int, greedy: int, pool: NDArray[np.int64], rate: float) -> float:
+    by_greed = (1.0 - rate) if chosen == greedy else 0.0
+    by_chance = rate / len(pool) if chosen in pool else 0.0
+    return by_greed + by_chance
+
+
+class _Filling:
+    """What is left to choose from. Its arrays change in place with every `take`."""
+
+    def __init__(self, shortlist: Shortlist, *, diversity_weight: float, cap: int) -> None:
+        self.shortlist = shortlist
+        self.weight = diversity_weight
+        self.cap = cap
+        self.left: Mask = np.ones(len(shortlist.relevance), np.bool_)
+        self.capped: Mask = np.zeros(len(shortlist.relevance), np.bool_)
+        self.distance: Floats = np.full(len(shortlist.relevance), MAX_DISTANCE, np.float32)
+        self.taken_of: dict[int, int] = {}
+
+    def eligible(self) -> Mask:
+        """What is left within the category caps; all that is left when the caps leave nothing."""
+        within: Mask = self.left & ~self.capped
+        return within if within.any() else self.left
+
+    def best_of(self, eligible: Mask) -> int:
+        """The item of the greatest blend; on a tie the more relevant one."""
+        blend = (1 - self.weight) * self.shortlist.relevance
+        blend = blend + self.weight / MAX_DISTANCE * self.distance
+        return int(np.argmax(np.where(eligible, blend, -np.inf)))
+
+    def take(self, index: int) -> None:
+        """Remove an item and measure the others against it."""
+        self.left[index] = False
+        self._count_category(int(self.shortlist.categories[index]))
+        if self.weight > 0:
+            closeness = self.shortlist.vectors @ self.shortlist.vectors[index]
+            np.minimum(self.distance, 1.0 - closeness, out=self.distance)
+
+    def _count_category(self, category: int) -> None:
+        if category == NO_CATEGORY:
+            return
+        self.taken_of[category] = self.taken_of.get(category, 0) + 1
+        if self.taken_of[category] >= self.cap:
+            self.capped |= self.shortlist.categories == category

@@ -1,0 +1,158 @@
+"""The HTTP interface."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Header, Request, Response
+from pydantic import BaseModel
+
+from serving import errors
+from serving.answers import (
+    ErrorAnswer,
+    FeedbackAnswer,
+    HealthAnswer,
+    PersonalizeAnswer,
+    ReadyAnswer,
+)
+from serving.errors import unavailable
+from serving.gate import Gate
+from serving.metrics import Metrics
+from serving.request_scope import current_request_id
+from serving.requests import FeedbackRequest, PersonalizeRequest
+from serving.service import Service, running
+from settings import Settings
+
+JSON = "application/json"
+DESCRIPTION = """
+Lists for users that react within a fraction of a second to what they do.
+
+Every error has one shape: what was wrong, the value seen, what to do next. A server that is away
+is no error: the answer names what was done without it under `metadata.fallbacks`. A user of whom
+nothing is known gets popular, trending and new items (`metadata.cold_start`).
+"""
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorAnswer, "description": "The request can't be read or has a wrong value"},
+    413: {"model": ErrorAnswer, "description": "The body is too large"},
+    415: {"model": ErrorAnswer, "description": "The body is not JSON"},
+    500: {"model": ErrorAnswer, "description": "A fault of the service"},
+    503: {"model": ErrorAnswer, "description": "Can't be done now; see Retry-After"},
+}
+BODIES: dict[str, type[BaseModel]] = {
+    "/v1/personalize": PersonalizeRequest,
+    "/v1/feedback": FeedbackRequest,
+}
+PATHS = (*BODIES, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; its connections open with its lifespan."""
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with running(settings, metrics) as service:
+            app.state.service = service
+            yield
+
+    app = FastAPI(
+        title="freshet", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )
+    app.state.metrics = metrics
+    errors.install(app, metrics, BODIES)
+    app.add_middleware(Gate, metrics=metrics, paths=PATHS)
+    _add_routes(app)
+    return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    app.post(
+        "/v1/personalize",
+        response_model=PersonalizeAnswer,
+        responses=REFUSALS,
+        summary="A list for a user",
+    )(personalize)
+    app.post(
+        "/v1/feedback",
+        status_code=202,
+        response_model=FeedbackAnswer,
+        responses={
+            **REFUSALS,
+            409: {"model": ErrorAnswer, "description": "The Idempotency-Key had another body"},
+        },
+        summary="What a user did",
+    )(feedback)
+    app.get("/healthz", response_model=HealthAnswer, summary="The process is alive")(healthz)
+    app.get(
+        "/readyz",
+        response_model=ReadyAnswer,
+        responses={503: {"model": ReadyAnswer, "description": "No item is known yet"}},
+        summary="Which dependencies are up",
+    )(readyz)
+    app.get("/metrics", response_class=Response, summary="For Prometheus")(metrics_page)
+
+
+async def personalize(body: PersonalizeRequest, request: Request) -> Response:
+    """Choose items for a user.
+
+    Items that the user bought before are not left out unless `exclude_items` names them.
+    `items` is in the order of the list; `score` is the ranker's, between 0 and 1, and need not
+    fall, since variety and exploration have a say in the order.
+    """
+    service = _service(request)
+    answer, impression = await service.pipeline.personalize(body, request_id=current_request_id())
+    service.impressions.put(impression)
+    return Response(orjson.dumps(answer), media_type=JSON)
+
+
+async def feedback(
+    body: FeedbackRequest,
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=256,
+            description="The same key repeats a request for 24 h: the first answer comes again",
+        ),
+    ] = None,
+) -> Response:
+    """Take what a user did; 202 says that it is in the event log.
+
+    The same action on the same item with the same `request_id` counts once a minute.
+    """
+    accepted = await _service(request).intake.accept(body, idempotency_key=idempotency_key)
+    return Response(accepted, status_code=202, media_type=JSON)
+
+
+async def healthz() -> Response:
+    """Answer as long as the process is alive."""
+    return Response(b'{"status":"ok"}', media_type=JSON)
+
+
+async def readyz(request: Request) -> Response:
+    """Say which dependencies are up; 503 while no answer could be given at all."""
+    service = _service(request)
+    dependencies = {
+        breaker.name: {"up": not breaker.is_open, "detail": breaker.last_error}
+        for breaker in service.breakers.all()
+    }
+    items = len(service.catalog)
+    degraded = any(not state["up"] for state in dependencies.values())
+    status = ("degraded" if degraded else "ready") if items else "unready"
+    body = {"status": status, "dependencies": dependencies, "catalogue_items": items}
+    return Response(orjson.dumps(body), status_code=200 if items else 503, media_type=JSON)
+
+
+async def metrics_page(request: Request) -> Response:
+    """Give all measurements."""
+    metrics: Metrics = request.app.state.metrics
+    return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _service(request: Request) -> Service:
+    service: Service | None = getattr(request.app.state, "service", None)
+    if service is None:
+        raise unavailable("the service is starting", hint="try again in a moment", retry_after_s=1)
+    return service

@@ -1,0 +1,26 @@
+"""How much time a request has left, and how much of it a stage may take."""
+
+import time
+from collections.abc import Callable, Mapping
+
+# Shares of the whole; the rest is the service's own work.
+SHARE: Mapping[str, float] = {"context": 0.2, "candidates": 0.4, "rank": 0.3}
+RESERVE = 0.05
+
+
+class Deadline:
+    """The time by which an answer must be out."""
+
+    def __init__(self, total_s: float, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.total_s = total_s
+        self._clock = clock
+        self._started = clock()
+
+    def elapsed_s(self) -> float:
+        """Since the request came."""
+        return self._clock() - self._started
+
+    def of_stage(self, stage: str, *, at_most_s: float) -> float:
+        """Seconds that a stage may wait for its dependency; 0 or less: don't ask at all."""
+        left = self.total_s * (1 - RESERVE) - self.elapsed_s()
+        return min(at_most_s, SHARE[stage] * self.total_s, left)

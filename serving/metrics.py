@@ -1,0 +1,57 @@
+"""What Prometheus may ask of the service, each declared once."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+LATENCY_BUCKETS = (
+    *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05),
+    *(0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0),
+)
+
+
+class Metrics:
+    """The instruments of one service; a registry of its own, so that two can live in a process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.http_seconds = self._histogram(
+            "freshet_http_seconds", "Time to answer", "method", "path", "status"
+        )
+        self.stage_seconds = self._histogram("freshet_stage_seconds", "Time of a stage", "stage")
+        self.dependency_seconds = self._histogram(
+            "freshet_dependency_seconds", "Time of a call", "dependency", "outcome"
+        )
+        self.fallbacks = self._counter("freshet_fallbacks", "Stages that fell back", "fallback")
+        self.errors = self._counter("freshet_errors", "Error answers", "code")
+        self.breaker_open = self._gauge("freshet_breaker_open", "1: calls skipped", "dependency")
+        self.impressions = self._counter(
+            "freshet_impressions", "Impressions: logged, dropped (queue full), failed", "outcome"
+        )
+        self.impression_queue = self._gauge("freshet_impression_queue", "Waiting for the log")
+        self.feedback = self._counter(
+            "freshet_feedback_events", "Feedback events", "action", "outcome"
+        )
+        self.cold_starts = self._counter("freshet_cold_starts", "Answers to unknown users")
+        self.late_answers = self._counter("freshet_late_answers", "Answers after the deadline")
+        self.unknown_items = self._counter(
+            "freshet_unknown_items", "Found candidates that the catalogue doesn't know", "source"
+        )
+        self.catalog_items = self._gauge("freshet_catalog_items", "Items in the catalogue")
+        self.catalog_refreshed = self._gauge(
+            "freshet_catalog_refreshed_timestamp_seconds", "When the catalogue was last in step"
+        )
+        self.catalog_failures = self._counter(
+            "freshet_catalog_refresh_failures", "Refreshes that failed"
+        )
+
+    def page(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry)
+
+    def _histogram(self, name: str, says: str, *labels: str) -> Histogram:
+        return Histogram(name, says, labels, buckets=LATENCY_BUCKETS, registry=self.registry)
+
+    def _counter(self, name: str, says: str, *labels: str) -> Counter:
+        return Counter(name, says, labels, registry=self.registry)
+
+    def _gauge(self, name: str, says: str, *labels: str) -> Gauge:
+        return Gauge(name, says, labels, registry=self.registry)

@@ -1,0 +1,44 @@
+"""Runs the HTTP interface in this process until it is told to stop."""
+
+import structlog
+import uvicorn
+
+from serving.app import create_app
+from settings import Settings
+
+BACKLOG = 2_048
+STOP_WITHIN_S = 10
+
+
+def run(settings: Settings) -> None:
+    """Serve."""
+    configure_logging()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.serving.host,
+        port=settings.serving.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+    )
+
+
+def configure_logging() -> None:
+    """Hand structured messages, with the request's id, to the standard library's logging."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,217 @@
+"""Says it: the answer for the client, and the impression for the log."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from domain.explanation import Evidence, Explanation, explain
+from domain.rerank import Slot
+from domain.taste import Met
+from schemas.types import CandidateSource, Impression, ItemEvent, ShownItem
+from serving.catalog import Catalog
+from serving.stages.admit import Admitted
+from serving.stages.candidates import Found
+from serving.stages.context import Known
+from serving.stages.rank import Ranked
+from serving.trace import Trace
+
+TIER = "origin"
+
+# A place further down is no reason to show something.
+WORTH_SAYING = 100
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chosen:
+    """All that the stages before have found."""
+
+    admitted: Admitted
+    known: Known
+    found: Found
+    ranked: Ranked
+    slots: Sequence[Slot]
+
+    def row(self, slot: Slot) -> int:
+        """The catalogue row of a place."""
+        return int(self.found.rows[slot.index])
+
+    def source(self, slot: Slot) -> CandidateSource:
+        """What put the item there."""
+        return "exploration" if slot.explored else self.found.sources[slot.index]
+
+    @property
+    def explored(self) -> bool:
+        """Whether any place was given to exploration."""
+        return any(slot.explored for slot in self.slots)
+
+
+def body(chosen: Chosen, catalog: Catalog, trace: Trace) -> dict[str, Any]:
+    """The answer as doc 000 shapes it."""
+    admitted = chosen.admitted
+    explanations = _explanations(chosen, catalog)
+    return {
+        "request_id": admitted.request_id,
+        "user_id": admitted.request.user_id,
+        "items": [
+            _item(chosen, slot, rank=rank, catalog=catalog, explanation=explanations.get(rank))
+            for rank, slot in enumerate(chosen.slots, start=1)
+        ],
+        "metadata": _metadata(chosen, catalog, trace),
+    }
+
+
+def _item(
+    chosen: Chosen, slot: Slot, *, rank: int, catalog: Catalog, explanation: Explanation | None
+) -> dict[str, Any]:
+    row = chosen.row(slot)
+    return {
+        "item_id": catalog.ids[row],
+        "rank": rank,
+        "score": round(float(chosen.ranked.scores[slot.index]), 6),
+        "source": chosen.source(slot),
+        "explanation": _said(explanation),
+        "metadata": _described(catalog.entries[row]),
+    }
+
+
+def _said(explanation: Explanation | None) -> dict[str, Any] | None:
+    if explanation is None:
+        return None
+    return {"primary_reason": explanation.primary_reason, "signals": list(explanation.signals)}
+
+
+def _described(entry: ItemEvent | None) -> dict[str, Any]:
+    if entry is None:
+        # Deleted since it was chosen; the next answer won't have it.
+        return {"title": "", "category": None, "price": None, "image_url": None}
+    return {
+        "title": entry.title,
+        "category": entry.category_id,
+        "price": entry.price,
+        "image_url": entry.image_url,
+    }
+
+
+def _metadata(chosen: Chosen, catalog: Catalog, trace: Trace) -> dict[str, Any]:
+    view, model = chosen.known.view, chosen.ranked.model_version
+    return {
+        "latency_ms": round(chosen.admitted.deadline.elapsed_s() * 1000, 3),
+        "tier": TIER,
+        "cache_hit": False,
+        "cold_start": chosen.known.is_cold,
+        "exploration_applied": chosen.explored,
+        "model_version": model,
+        "fallbacks": list(trace.fallbacks),
+        "versions": {
+            "user": view.version,
+            "embedding": view.embedding_version,
+            "model": model,
+            "catalogue": catalog.version,
+        },
+        "stages_ms": trace.stages_ms(),
+    }
+
+
+def _explanations(chosen: Chosen, catalog: Catalog) -> dict[int, Explanation]:
+    if not chosen.admitted.request.options.include_explanation:
+        return {}
+    nearest = _nearest_met(chosen, catalog)
+    trending = {row: place for place, row in enumerate(catalog.trending[:WORTH_SAYING], start=1)}
+    popular = {
+        row: place for place, row in enumerate(catalog.popular[:WORTH_SAYING].tolist(), start=1)
+    }
+    return {
+        rank: explain(_evidence(chosen, slot, catalog, nearest[rank - 1], trending, popular))
+        for rank, slot in enumerate(chosen.slots, start=1)
+    }
+
+
+def _evidence(
+    chosen: Chosen,
+    slot: Slot,
+    catalog: Catalog,
+    nearest: tuple[Met, float] | None,
+    trending: dict[int, int],
+    popular: dict[int, int],
+) -> Evidence:
+    row = chosen.row(slot)
+    category = catalog.category_of(row)
+    met, similarity = nearest or (None, 0.0)
+    return Evidence(
+        source=chosen.source(slot),
+        similar_title=_title(catalog, met.item_id) if met else None,
+        similar_action=met.action if met else "view",
+        similarity=similarity,
+        category=category,
+        category_share=chosen.known.taste.category_share.get(category, 0.0) if category else 0.0,
+        price_affinity=float(chosen.ranked.price_affinity[slot.index]),
+        trending_place=trending.get(row),
+        popular_place=popular.get(row),
+    )
+
+
+def _nearest_met(chosen: Chosen, catalog: Catalog) -> list[tuple[Met, float] | None]:
+    """For each place, the recent item that is most like it, without the item itself."""
+    met = [one for one in chosen.known.met if one.vector is not None and _liked(one)]
+    vectors = [one.vector for one in met if one.vector is not None]
+    if not met:
+        return [None] * len(chosen.slots)
+    rows = [chosen.row(slot) for slot in chosen.slots]
+    closeness = catalog.column("vectors")[rows] @ np.stack(vectors).T
+    for place, row in enumerate(rows):
+        for column, one in enumerate(met):
+            if one.item_id == catalog.ids[row]:
+                closeness[place, column] = -1.0
+    best = closeness.argmax(axis=1)
+    return [(met[column], float(closeness[place, column])) for place, column in enumerate(best)]
+
+
+def _liked(met: Met) -> bool:
+    return met.action not in {"dismiss", "skip"}
+
+
+def _title(catalog: Catalog, item_id: str) -> str | None:
+    row = catalog.row(item_id)
+    entry = catalog.entries[row] if row is not None else None
+    return entry.title if entry and entry.title else None
+
+
+def impression(chosen: Chosen, catalog: Catalog, trace: Trace) -> Impression:
+    """The answer as the log keeps it, with the exact chance of each place."""
+    admitted = chosen.admitted
+    request, where = admitted.request, admitted.request.context
+    return Impression(
+        request_id=admitted.request_id,
+        user_id=request.user_id,
+        session_id=request.session_id,
+        timestamp_ms=admitted.now_ms,
+        page_type=where.page_type,
+        placement=where.placement,
+        device=where.device,
+        country=where.geo.country,
+        region=where.geo.region,
+        city=where.geo.city,
+        items=tuple(
+            _shown(chosen, slot, rank=rank, catalog=catalog)
+            for rank, slot in enumerate(chosen.slots, start=1)
+        ),
+        tier=TIER,
+        exploration_applied=chosen.explored,
+        exploration_rate=request.options.exploration_rate,
+        model_version=chosen.ranked.model_version,
+        user_version=chosen.known.view.version,
+        fallbacks=tuple(trace.fallbacks),
+        latency_ms=admitted.deadline.elapsed_s() * 1000,
+    )
+
+
+def _shown(chosen: Chosen, slot: Slot, *, rank: int, catalog: Catalog) -> ShownItem:
+    return ShownItem(
+        item_id=catalog.ids[chosen.row(slot)],
+        rank=rank,
+        score=float(chosen.ranked.scores[slot.index]),
+        source=chosen.source(slot),
+        propensity=slot.propensity,
+    )

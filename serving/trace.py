@@ -1,0 +1,50 @@
+"""What happened on the way to an answer. Each stage appends; explanations and metadata read."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A stage that ran."""
+
+    stage: str
+    ms: float
+    noted: dict[str, Any] = field(default_factory=dict)
+
+
+class Trace:
+    """The steps and the fallbacks of one request. Changes while the request runs."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.fallbacks: list[str] = []
+        self._noted: dict[str, Any] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage and keep what it notes."""
+        started = time.perf_counter()
+        self._noted = {}
+        try:
+            yield
+        finally:
+            elapsed_ms = (time.perf_counter() - started) * 1000
+            self.steps.append(Step(stage=name, ms=elapsed_ms, noted=self._noted))
+
+    def note(self, **evidence: Any) -> None:
+        """Keep something about the stage at hand."""
+        self._noted.update(evidence)
+
+    def fall_back(self, stage: str, dependency: str) -> None:
+        """A stage does without a dependency."""
+        name = f"{stage}:{dependency}_unavailable"
+        if name not in self.fallbacks:
+            self.fallbacks.append(name)
+
+    def stages_ms(self) -> dict[str, float]:
+        """The time of each stage."""
+        return {step.stage: round(step.ms, 3) for step in self.steps}
