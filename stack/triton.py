@@ -17,6 +17,7 @@ from stack.packages import package_directory
 from stack.part import Part, Program
 
 MODELS = ROOT / "serving" / "models"
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (the kernel's place, not a temporary file)
 STUB = "triton_python_backend_stub"
 
 
@@ -40,7 +41,7 @@ def part(settings: Settings, layout: Layout) -> Part:
             else http_trouble(f"127.0.0.1:{triton.http_port}", "/v2/health/ready")
         ),
         prepare=lambda: _prepare(layout),
-        debris=(f"/dev/shm/{_shared_memory(layout)}*",),
+        debris=(f"{SHARED_MEMORY}/{_prefix(layout)}*",),
     )
 
 
@@ -48,7 +49,7 @@ def _home(layout: Layout) -> Path:
     return layout.data / "triton"
 
 
-def _shared_memory(layout: Layout) -> str:
+def _prefix(layout: Layout) -> str:
     return f"freshet-{layout.id}-"
 
 
@@ -77,7 +78,7 @@ def _server(settings: Settings, layout: Layout) -> Program:
             *("--http-address=127.0.0.1", f"--http-port={triton.http_port}"),
             *("--grpc-address=127.0.0.1", f"--grpc-port={triton.grpc_port}"),
             *("--metrics-address=127.0.0.1", f"--metrics-port={triton.metrics_port}"),
-            f"--backend-config=python,shm-region-prefix-name={_shared_memory(layout)}",
+            f"--backend-config=python,shm-region-prefix-name={_prefix(layout)}",
             "--exit-timeout-secs=5",
         ),
         cwd=home,
