@@ -1,12 +1,11 @@
 import json
-from functools import partial
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from freshet.__main__ import build
-from stores.event_log import create_topics
+from stores.errors import LogUnavailable
 
 HEADER = "item_id,title,price\n"
 
@@ -81,13 +80,17 @@ def test_words_that_cannot_be_written_end_with_2(catalog: Path, tmp_path: Path) 
 
 
 def test_a_log_that_is_away_ends_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(bootstrap: str, **_: object) -> None:
+        raise LogUnavailable(f"no answer from {bootstrap}")
+
     monkeypatch.setenv("FRESHET_KAFKA__EXTERNAL", "127.0.0.1:25999")
-    monkeypatch.setattr("stores.event_log.create_topics", partial(create_topics, timeout_s=0.5))
+    monkeypatch.setattr("stores.event_log.create_topics", refuse)
     (tmp_path / "catalog.csv").write_text(HEADER + "a,Red mug,1.5\n")
 
     for command in (("catalog", "load", tmp_path / "catalog.csv"), ("replay", "--limit", "1")):
         result = freshet(*command)
         assert result.exit_code == 1
+        assert result.stderr.startswith("error: ")
         assert "no answer from 127.0.0.1:25999" in result.stderr
 
 
