@@ -112,6 +112,33 @@ class EventSettings(Section):
     max_age_days: float = Field(400, gt=0, description="older than its log time by more: refused")
     max_ahead_s: float = Field(300, ge=0, description="ahead of its log time by more: refused")
 
+    @property
+    def max_age_ms(self) -> int:
+        """The oldest that is taken, in milliseconds."""
+        return int(self.max_age_days * 86_400_000)
+
+    @property
+    def max_ahead_ms(self) -> int:
+        """The furthest ahead that is taken, in milliseconds."""
+        return int(self.max_ahead_s * 1_000)
+
+
+class StreamSettings(Section):
+    """What the jobs remember, and for how long."""
+
+    dedup_ids: int = Field(48, ge=0, le=4_096, description="last event ids kept of each user")
+    user_lifetime_days: int = Field(
+        400, ge=1, le=3_650, description="a user who is silent for longer is forgotten by the job"
+    )
+    popularity_half_life_h: float = Field(
+        24, gt=0, le=8_760, description="after so many hours an event counts half for its item"
+    )
+
+    @property
+    def popularity_half_life_ms(self) -> int:
+        """The half-life in milliseconds."""
+        return int(self.popularity_half_life_h * 3_600_000)
+
 
 class WriterSettings(Section):
     """The processes that carry what jobs emit into Redis and Milvus."""
@@ -145,5 +172,6 @@ class Settings(Section):
     milvus: MilvusSettings = MilvusSettings()
     triton: TritonSettings = TritonSettings()
     events: EventSettings = EventSettings()
+    streams: StreamSettings = StreamSettings()
     writers: WriterSettings = WriterSettings()
     serving: ServingSettings = ServingSettings()
