@@ -22,7 +22,9 @@ from stack.layout import Layout
 from stack.part import Part, StackError
 from stack.ports import taken_ports
 
-MAKERS: dict[str, Callable[[Settings, Layout], Part]] = {
+Maker = Callable[[Settings, Layout], Part]
+
+MAKERS: dict[str, Maker] = {
     "kafka": kafka.part,
     "valkey": valkey.part,
     "milvus": milvus.part,
