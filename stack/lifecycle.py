@@ -98,7 +98,7 @@ def up(
     parts = parts_of(settings, names)
     with _one_at_a_time(layout):
         _refuse_taken_ports(parts, layout)
-        _write_settings(settings, layout)
+        write_settings(settings, layout)
     servers = [part for part in parts if not part.needs_servers]
     services = [part for part in parts if part.needs_servers]
     return [
@@ -212,7 +212,7 @@ def _refuse_taken_ports(parts: Sequence[Part], layout: Layout) -> None:
         raise StackError("\n".join(taken))
 
 
-def _write_settings(settings: Settings, layout: Layout) -> None:
+def write_settings(settings: Settings, layout: Layout) -> None:
     """Keep the settings in force for the processes of the stack; only the owner may read them."""
     placed = settings.model_copy(update={"data_dir": layout.data, "cache_dir": layout.cache})
     layout.settings_file.touch(mode=0o600)
