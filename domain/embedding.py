@@ -7,7 +7,7 @@ user, so a replay learns the same.
 """
 
 from dataclasses import dataclass, field
-from math import exp, sqrt
+from math import exp, inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,8 @@ def learn(
     """Move the vector by one event; False where it stays as it is.
 
     Nothing moves for an action without a weight, for a first event that speaks against an item
-    (there is nowhere to move away from), and where user and step cancel each other out.
+    (there is nowhere to move away from), and where the sum has no direction: user and step cancel
+    each other out, or the item vector is not finite.
 
     >>> item = np.zeros(USER_DIM, dtype=np.float32)
     >>> item[0] = 1.0
@@ -64,7 +65,7 @@ def learn(
     step = _with_momentum(embedding, _step(embedding.vector, item_vector, rate), latest_ms)
     moved = embedding.vector + step
     length = sqrt(float(moved @ moved))
-    if length < SHORTEST:
+    if not SHORTEST <= length < inf:
         return False
     np.divide(moved, np.float32(length), out=embedding.vector)
     embedding.momentum = step.astype(np.float16)
