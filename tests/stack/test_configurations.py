@@ -1,5 +1,6 @@
 """What is written for each server before it starts."""
 
+import lzma
 import re
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from settings import Settings
 from stack import flink, kafka, milvus, packages, triton
-from stack.layout import Layout
+from stack.layout import ROOT, Layout
 from stack.part import StackError
 
 SHIPPED = "env:\n  java:\n    opts:\n      all: --add-exports=java.rmi/sun=ALL-UNNAMED --more\n"
@@ -85,7 +86,7 @@ def test_the_flink_client_finds_configuration_jars_and_our_packages(tmp_path: Pa
     environ = flink.client_environment(settings)
     assert environ["FLINK_CONF_DIR"] == str(tmp_path / "flink" / "conf")
     assert environ["FLINK_LIB_DIR"] == str(tmp_path / "flink" / "lib")
-    assert str(flink.ROOT) in environ["PYTHONPATH"].split(":")
+    assert str(ROOT) in environ["PYTHONPATH"].split(":")
     assert Path(flink.client_command("run")[0]).exists()
 
 
@@ -134,7 +135,7 @@ def test_a_package_that_is_not_installed_says_what_to_do() -> None:
 def test_milvus_is_unpacked_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = tmp_path / "package" / "bin"
     packed.mkdir(parents=True)
-    (packed / "milvus.lzma").write_bytes(milvus.lzma.compress(b"#!/bin/sh\n"))
+    (packed / "milvus.lzma").write_bytes(lzma.compress(b"#!/bin/sh\n"))
     monkeypatch.setattr(milvus, "_package", lambda: packed.parent)
     binaries = milvus.unpack(tmp_path / "cache")
     assert (binaries / "milvus").read_bytes() == b"#!/bin/sh\n"

@@ -66,19 +66,19 @@ def test_following_gives_whole_new_lines_only(
     settings: Settings, write: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write("kafka", "old\n")
-    script: Iterator[Callable[[], None]] = iter(
+    script: Iterator[Callable[[], object]] = iter(
         [
             lambda: write("kafka", "half"),
             lambda: write("kafka", " whole\n"),
             lambda: Layout.of(settings).log("kafka").write_text("new\n"),
         ]
     )
-    monkeypatch.setattr(logs.time, "sleep", lambda _: next(script)())
+    monkeypatch.setattr("stack.logs.time.sleep", lambda _: next(script)())
     assert list(islice(logs.new_lines(settings, "kafka"), 2)) == ["half whole", "new"]
 
 
 def test_following_several_names_each(
     settings: Settings, write: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs.time, "sleep", lambda _: write("taskmanager-1", "up\n"))
+    monkeypatch.setattr("stack.logs.time.sleep", lambda _: write("taskmanager-1", "up\n"))
     assert next(logs.new_lines(settings, "flink")) == "taskmanager-1: up"

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import signal
@@ -66,10 +67,14 @@ def test_a_second_start_changes_nothing(layout: Layout, program: Make, marked: M
     assert len(marked()) == 2  # the keeper and the program
 
 
+def log_holds(layout: Layout, word: str) -> bool:
+    return word in processes.log_tail(layout, "one")
+
+
 def test_output_goes_to_the_log_and_goes_on_after_a_restart(layout: Layout, program: Make) -> None:
     for word in ("first", "second"):
         processes.start(program(f"print({word!r}); {SLEEP}"), layout)
-        eventually(lambda word=word: word in processes.log_tail(layout, "one"))
+        eventually(functools.partial(log_holds, layout, word))
         processes.stop("one", layout)
     assert processes.log_tail(layout, "one") == "first\nsecond"
 
