@@ -1,10 +1,10 @@
 """Every error in one shape: what was wrong, the value seen, what to do next."""
 
+import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
@@ -42,7 +42,8 @@ class ApiError(HTTPException):
         if self.field:
             detail["field"] = self.field
         return Response(
-            orjson.dumps({"error": detail}),
+            # Not orjson: what a client sent may hold halves of characters, and is shown as it is.
+            json.dumps({"error": detail}),
             status_code=self.status_code,
             headers=self.headers,
             media_type="application/json",
@@ -173,7 +174,10 @@ def shown(value: Any) -> str:
     >>> shown({"a": 1})
     '{"a":1}'
     """
-    text = orjson.dumps(value, default=repr).decode(errors="replace")
+    try:
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=repr)
+    except RecursionError:
+        text = "nested too deep to show"
     return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"
 
 

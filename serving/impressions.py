@@ -33,6 +33,7 @@ class ImpressionLog:
         self._retry_after_s = retry_after_s
         self._queue: asyncio.Queue[Impression] = asyncio.Queue(capacity)
         self._was_full = False
+        self._unwritten = 0
 
     def put(self, impression: Impression) -> None:
         """Hand an impression over; never waits."""
@@ -43,8 +44,9 @@ class ImpressionLog:
                 log.error("impressions are dropped: the queue is full", size=self._queue.qsize())
         else:
             self._queue.put_nowait(impression)
+            self._unwritten += 1
         self._was_full = full
-        self._metrics.impression_queue.set(self._queue.qsize())
+        self._metrics.impression_queue.set(self._unwritten)
 
     async def run(self) -> None:
         """Write for ever."""
@@ -57,17 +59,17 @@ class ImpressionLog:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._queue.join()
-        left = self._queue.qsize()
-        if left:
-            self._metrics.impressions.labels("dropped").inc(left)
-            log.error("impressions are dropped: the service stops", count=left)
+        if self._unwritten:
+            self._metrics.impressions.labels("dropped").inc(self._unwritten)
+            log.error("impressions are dropped: the service stops", count=self._unwritten)
 
     async def _write_all(self) -> None:
         while True:
             impression = await self._queue.get()
             await self._write(impression)
             self._queue.task_done()
-            self._metrics.impression_queue.set(self._queue.qsize())
+            self._unwritten -= 1
+            self._metrics.impression_queue.set(self._unwritten)
 
     async def _write(self, impression: Impression) -> None:
         while True:

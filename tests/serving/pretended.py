@@ -1,0 +1,279 @@
+"""Servers that answer as they are told, and a small shop, to try serving without a stack."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.fusion import lift
+from domain.ranking_prior import prior_network
+from schemas.topics import Topic
+from schemas.types import Interaction, ItemEvent, Record
+from serving.breaker import Breaker
+from serving.catalog import Catalog
+from serving.clients import Clients
+from serving.deadline import Deadline
+from serving.metrics import Metrics
+from serving.ranker import Ranking
+from serving.requests import PersonalizeRequest
+from serving.service import Service, assemble
+from serving.stages.admit import Admitted, admit
+from settings import Settings
+from stores.errors import LogUnavailable, StoreUnavailable
+from stores.feedback_memory import Deed, Remembered
+from stores.vectors import EVERYTHING, ItemFilter
+from stores.views import ItemView, UserView
+
+Floats = NDArray[np.float32]
+
+DIM = 512
+NOW_MS = 1_800_000_000_000
+
+
+def axis(*places: int) -> Floats:
+    """A unit vector along some axes."""
+    vector = np.zeros(DIM, np.float32)
+    vector[list(places)] = 1 / np.sqrt(len(places))
+    return vector
+
+
+def item(item_id: str, *, vector: Floats | None = None, events: int = 0, **entry: Any) -> ItemView:
+    """An item as the online store tells of it."""
+    entry = {"title": f"Item {item_id}", "price": 5.0, **entry}
+    return ItemView(
+        item_id=item_id,
+        changed_at_ms=1,
+        version=1,
+        catalog=ItemEvent(item_id=item_id, updated_at_ms=1, **entry),
+        vector=vector,
+        total_events=events,
+    )
+
+
+def shop() -> list[ItemView]:
+    """Three mugs near axis 0, three lamps near axis 1; mug-0 the most popular, mug-2 the newest."""
+    return [
+        item(
+            f"{kind}-{number}",
+            vector=axis(*({place} | {2 + number} if number else {place})),
+            events=100 - 10 * number - place,
+            category_id=f"{kind}s",
+            created_at_ms=NOW_MS - (2 - number) * 86_400_000 - place,
+        )
+        for place, kind in enumerate(("mug", "lamp"))
+        for number in range(3)
+    ]
+
+
+def filled(items: Sequence[ItemView] = ()) -> Catalog:
+    """A catalogue of some items, the shop's by default."""
+    catalog = Catalog()
+    catalog.apply(items or shop(), now_ms=NOW_MS)
+    catalog.set_trending([("lamp-0", 10.0), ("mug-1", 9.0)])
+    return catalog
+
+
+def interaction(item_id: str, action: str = "click", *, at_ms: int = NOW_MS) -> Interaction:
+    """One of a user's recent interactions."""
+    return Interaction(
+        event_id=f"e-{item_id}", event_type=action, timestamp_ms=at_ms, item_id=item_id
+    )
+
+
+def known_user(**fields: Any) -> UserView:
+    """A user who likes mugs."""
+    return UserView(
+        **{
+            "user_id": "u1",
+            "version": 7,
+            "timestamp_ms": NOW_MS,
+            "total_interactions": 7,
+            "embedding": axis(0),
+            "embedding_version": 5,
+            "recent": (interaction("mug-0"),),
+            **fields,
+        }
+    )
+
+
+def admitted(request: dict[str, Any] | None = None, *, total_s: float = 0.5) -> Admitted:
+    """A request on its way."""
+    return admit(
+        PersonalizeRequest.model_validate({"user_id": "u1", **(request or {})}),
+        request_id="r1",
+        now_ms=NOW_MS,
+        deadline=Deadline(total_s),
+    )
+
+
+def breaker(name: str, metrics: Metrics | None = None) -> Breaker:
+    """A breaker whose probe succeeds."""
+
+    async def probe() -> None:
+        return None
+
+    return Breaker(name, probe=probe, metrics=metrics or Metrics())
+
+
+@dataclass
+class PretendedServer:
+    """What all have in common: they may be away, slow, and they count calls."""
+
+    away: bool = False
+    delay_s: float = 0.0
+    calls: int = 0
+
+    async def _answer(self, name: str) -> None:
+        self.calls += 1
+        await asyncio.sleep(self.delay_s)
+        if self.away:
+            raise StoreUnavailable(name, "it is away")
+
+
+@dataclass
+class PretendedOnline(PretendedServer):
+    """The online store."""
+
+    users: dict[str, UserView] = field(default_factory=dict)
+    items: list[ItemView] = field(default_factory=list)
+    heaviest: list[tuple[str, float]] = field(default_factory=list)
+
+    async def user(self, user_id: str, *, recent: int) -> UserView:
+        await self._answer("Redis")
+        view = self.users.get(user_id, UserView(user_id=user_id))
+        return replace(view, recent=view.recent[:recent])
+
+    async def trending(self, n: int) -> list[tuple[str, float]]:
+        await self._answer("Redis")
+        return self.heaviest[:n]
+
+    async def items_changed_since(self, since_ms: int, *, limit: int) -> list[ItemView]:
+        await self._answer("Redis")
+        return [one for one in self.items if one.changed_at_ms > since_ms][:limit]
+
+    async def ping(self) -> None:
+        await self._answer("Redis")
+
+
+@dataclass
+class PretendedVectors(PretendedServer):
+    """The vector store: exact, over the shop."""
+
+    items: list[ItemView] = field(default_factory=shop)
+    filters: list[ItemFilter] = field(default_factory=list)
+
+    async def search_items(
+        self,
+        vector: Floats,
+        k: int,
+        *,
+        filter: ItemFilter = EVERYTHING,  # noqa: A002
+    ) -> list[tuple[str, float]]:
+        self.filters.append(filter)
+        await self._answer("Milvus")
+        found = [
+            (one.item_id, float(lift(one.vector) @ vector))
+            for one in self.items
+            if one.vector is not None
+        ]
+        return sorted(found, key=lambda hit: -hit[1])[:k]
+
+
+@dataclass
+class PretendedRanker(PretendedServer):
+    """The model server: the prior under another name."""
+
+    asked: list[Floats] = field(default_factory=list)
+
+    async def rank(self, features: Floats) -> Ranking:
+        self.asked.append(features)
+        await self._answer("Triton")
+        return Ranking(scores=prior_network().score(features), model_version="ranker:1")
+
+    async def probe(self) -> None:
+        await self._answer("Triton")
+
+
+@dataclass
+class PretendedLog:
+    """The event log."""
+
+    away: bool = False
+    delay_s: float = 0.0
+    taken: list[tuple[str, str, Record]] = field(default_factory=list)
+
+    async def append(self, topic: Topic, key: str, record: Record) -> None:
+        await asyncio.sleep(self.delay_s)
+        if self.away:
+            raise LogUnavailable("it is away")
+        self.taken.append((topic.name, key, record))
+
+    def records(self) -> list[Any]:
+        """What was taken."""
+        return [record for _, _, record in self.taken]
+
+
+@dataclass
+class PretendedMemory(PretendedServer):
+    """Remembers accepted feedback."""
+
+    deeds: dict[Deed, str] = field(default_factory=dict)
+    answers: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    async def recall(
+        self, deeds: Sequence[Deed], *, user_id: str, idempotency_key: str | None
+    ) -> Remembered:
+        await self._answer("Redis")
+        return Remembered(
+            answer=self.answers.get((user_id, idempotency_key or "")),
+            requests=tuple(self.deeds.get(deed) for deed in deeds),
+        )
+
+    async def remember(
+        self,
+        deeds: Sequence[Deed],
+        *,
+        user_id: str,
+        request_id: str,
+        idempotency_key: str | None,
+        answer: bytes,
+    ) -> None:
+        await self._answer("Redis")
+        self.deeds.update(dict.fromkeys(deeds, request_id))
+        if idempotency_key:
+            self.answers[user_id, idempotency_key] = answer
+
+
+@dataclass
+class Outside:
+    """All the servers, and the service that uses them."""
+
+    online: PretendedOnline = field(default_factory=PretendedOnline)
+    vectors: PretendedVectors = field(default_factory=PretendedVectors)
+    ranker: PretendedRanker = field(default_factory=PretendedRanker)
+    event_log: PretendedLog = field(default_factory=PretendedLog)
+    memory: PretendedMemory = field(default_factory=PretendedMemory)
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def service(self, items: Sequence[ItemView] | None = None) -> Service:
+        """The service as it is assembled, with a filled catalogue."""
+        clients = Clients(
+            online=cast("Any", self.online),
+            catalog=cast("Any", self.online),
+            memory=cast("Any", self.memory),
+            vectors=cast("Any", self.vectors),
+            ranker=cast("Any", self.ranker),
+            event_log=cast("Any", self.event_log),
+        )
+        service = assemble(clients, Settings(), self.metrics)
+        service.catalog.apply(shop() if items is None else items, now_ms=NOW_MS)
+        service.catalog.set_trending([("lamp-0", 10.0), ("mug-1", 9.0)])
+        return service
+
+
+def count_of(metrics: Metrics, name: str, **labels: str) -> float:
+    """A value on the metrics page; 0 where it isn't there yet."""
+    return metrics.registry.get_sample_value(name, labels) or 0.0

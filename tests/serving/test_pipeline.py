@@ -1,0 +1,110 @@
+"""The whole way of a request, with servers that are away, slow, or there."""
+
+import time
+
+import pytest
+
+from serving.errors import ApiError
+from serving.requests import PersonalizeRequest
+from tests.serving.pretended import Outside, PretendedServer, count_of, known_user
+
+REQUEST = PersonalizeRequest.model_validate({"user_id": "u1"})
+
+
+@pytest.fixture
+def outside() -> Outside:
+    made = Outside()
+    made.online.users["u1"] = known_user()
+    return made
+
+
+async def test_all_there(outside: Outside) -> None:
+    body, impression = await outside.service().pipeline.personalize(REQUEST, request_id="r1")
+    assert body["metadata"]["fallbacks"] == []
+    assert list(body["metadata"]["stages_ms"]) == [
+        *("admit", "context", "candidates", "rank", "explore", "rerank"),
+    ]
+    assert impression.request_id == body["request_id"] == "r1"
+    for stage in ("admit", "context", "candidates", "rank", "explore", "rerank", "answer"):
+        assert count_of(outside.metrics, "freshet_stage_seconds_count", stage=stage) == 1
+    assert outside.online.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("server", "fallback"),
+    [
+        ("online", "context:redis_unavailable"),
+        ("vectors", "candidates:milvus_unavailable"),
+        ("ranker", "rank:triton_unavailable"),
+    ],
+)
+@pytest.mark.parametrize("how", ["away", "slow"])
+async def test_one_away(outside: Outside, server: str, fallback: str, how: str) -> None:
+    one: PretendedServer = getattr(outside, server)
+    one.away, one.delay_s = how == "away", 10.0 if how == "slow" else 0.0
+    pipeline = outside.service().pipeline
+    took = []
+    for number in range(6):
+        started = time.perf_counter()
+        body, impression = await pipeline.personalize(REQUEST, request_id=f"r{number}")
+        took.append(time.perf_counter() - started)
+        assert len(body["items"]) == 6
+        assert body["metadata"]["fallbacks"] == [fallback]
+        assert impression.fallbacks == (fallback,)
+    assert count_of(outside.metrics, "freshet_fallbacks_total", fallback=fallback) == 6
+    assert max(took) < 0.5
+    # Once the breaker is open nobody waits; two searches a request ran beside each other before.
+    assert one.calls <= 4
+    assert min(took[3:]) < 0.05
+
+
+async def test_everything_away_at_once(outside: Outside) -> None:
+    service = outside.service()
+    for one in (outside.online, outside.vectors, outside.ranker):
+        one.away = True
+    body, _ = await service.pipeline.personalize(REQUEST, request_id="r1")
+    assert len(body["items"]) == 6
+    assert body["metadata"]["cold_start"] is True
+    assert body["metadata"]["fallbacks"] == ["context:redis_unavailable"]
+    assert count_of(outside.metrics, "freshet_cold_starts_total") == 1
+
+
+async def test_a_slow_start_leaves_less_time_to_the_rest(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = outside.service().pipeline
+    object.__setattr__(pipeline, "deadline_s", 0.05)
+    for one in (outside.online, outside.vectors, outside.ranker):
+        one.delay_s = 0.04
+    started = time.perf_counter()
+    body, _ = await pipeline.personalize(REQUEST, request_id="r1")
+    assert time.perf_counter() - started < 0.1
+    assert body["metadata"]["fallbacks"]
+
+
+async def test_an_answer_after_its_deadline_is_counted(outside: Outside) -> None:
+    pipeline = outside.service().pipeline
+    object.__setattr__(pipeline, "deadline_s", 1e-6)
+    body, _ = await pipeline.personalize(REQUEST, request_id="r1")
+    assert body["items"]
+    assert count_of(outside.metrics, "freshet_late_answers_total") == 1
+
+
+async def test_without_any_item_nothing_can_be_answered(outside: Outside) -> None:
+    pipeline = outside.service(items=[]).pipeline
+    with pytest.raises(ApiError, match="knows no items yet") as refused:
+        await pipeline.personalize(REQUEST, request_id="r1")
+    assert refused.value.status_code == 503
+
+
+async def test_the_same_request_id_gives_the_same_list(outside: Outside) -> None:
+    pipeline = outside.service().pipeline
+    half = PersonalizeRequest.model_validate(
+        {"user_id": "u1", "options": {"exploration_rate": 0.5}}
+    )
+    lists = [
+        [one["item_id"] for one in (await pipeline.personalize(half, request_id=name))[0]["items"]]
+        for name in ("a", "a", "b", "c", "d")
+    ]
+    assert lists[0] == lists[1]
+    assert len({tuple(one) for one in lists}) > 1
