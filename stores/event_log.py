@@ -1,7 +1,6 @@
 """The event log: topics, a producer that waits for Kafka's word, and a bounded reader for tools."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, closing
@@ -10,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.net.compat import KafkaNetClient
 
 from schemas.codec import decode, encode
 from schemas.topics import TOPICS, Topic
@@ -21,9 +21,9 @@ LOWEST_VERSION = (2, 8)
 LINGER_MS = 1
 BATCH_BYTES = 65_536
 RECONNECT_MS = 1_000
+CLOSE_S = 1.0
 
 RecordT = TypeVar("RecordT", bound=Record)
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,20 +98,34 @@ def create_topics(
 
 
 def _admin(bootstrap: str, timeout_s: float) -> AbstractContextManager[Any]:
+    request_timeout_ms = int(timeout_s * 1000)
+    return _opened(KafkaAdminClient, bootstrap, timeout_s, request_timeout_ms=request_timeout_ms)
+
+
+def _opened(
+    kind: Callable[..., Any], bootstrap: str, timeout_s: float, **options: Any
+) -> AbstractContextManager[Any]:
+    """Open a client that asks Kafka at once; one that gets no answer leaves no thread behind."""
+    nets: list[Any] = []
+
+    def net(**given: Any) -> Any:
+        nets.append(KafkaNetClient(**given))
+        return nets[-1]
+
     try:
-        return closing(
-            KafkaAdminClient(
-                bootstrap_servers=bootstrap,
-                bootstrap_timeout_ms=int(timeout_s * 1000),
-                request_timeout_ms=int(timeout_s * 1000),
-            )
+        client = kind(
+            bootstrap_servers=bootstrap,
+            bootstrap_timeout_ms=int(timeout_s * 1000),
+            kafka_client=net,
+            **options,
         )
     except KafkaError as error:
-        raise LogUnavailable(_silence(bootstrap, timeout_s)) from error
-
-
-def _silence(bootstrap: str, timeout_s: float) -> str:
-    return f"no answer from {bootstrap} in {timeout_s:g} s; is it up, and is kafka.external right?"
+        for one in nets:
+            one.close()
+        raise LogUnavailable(
+            f"no answer from {bootstrap} in {timeout_s:g} s; is it up, and is kafka.external right?"
+        ) from error
+    return closing(client)
 
 
 def _states(admin: Any, topics: Sequence[Topic], scale: float) -> list[TopicState]:
@@ -153,7 +167,9 @@ class EventLog:
     """Writes records to their topics. Safe to share between threads; Kafka may come later.
 
     A record is taken when every in-sync replica has it, or `LogUnavailable` says after
-    `deadline_s` that it may not be. Retries inside that time never write it twice.
+    `deadline_s` that it may not be. A retry inside that time may write it twice, next to each
+    other: readers know records by their id or version. kafka-python's idempotence would prevent
+    that, but with it on (3.0.12) a producer sends nothing ever again once a batch has expired.
     """
 
     def __init__(
@@ -172,7 +188,9 @@ class EventLog:
             client_id=client_id,
             api_version=LOWEST_VERSION,
             acks="all",
-            enable_idempotence=True,
+            enable_idempotence=False,
+            # Keeps the order through retries.
+            max_in_flight_requests_per_connection=1,
             linger_ms=linger_ms,
             batch_size=BATCH_BYTES,
             max_block_ms=deadline_ms,
@@ -212,13 +230,13 @@ class EventLog:
     def flush(self) -> None:
         """Wait until everything handed over is taken or has failed."""
         try:
-            self._producer.flush(timeout=self._deadline_s)
+            self._producer.flush(timeout=self._deadline_s + CLOSE_S)
         except KafkaError as error:
             raise LogUnavailable(f"flush: {error}") from error
 
     def close(self) -> None:
-        """Send what is left and let go of the connections."""
-        self._producer.close(timeout=self._deadline_s)
+        """Send what is left, while the deadline allows, and let go of the connections."""
+        self._producer.close(timeout=self._deadline_s + CLOSE_S)
 
     def __enter__(self) -> Self:
         return self
@@ -282,45 +300,34 @@ def read(
 
     `from_ms` leaves out what Kafka took before.
     """
-    with _reader(bootstrap, read_committed=read_committed, timeout_s=timeout_s) as consumer:
+    options = {
+        "isolation_level": "read_committed" if read_committed else "read_uncommitted",
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "allow_auto_create_topics": False,
+    }
+    with _opened(KafkaConsumer, bootstrap, timeout_s, **options) as consumer:
         try:
             yield from _read_to_end(consumer, topics, from_ms)
         except KafkaError as error:
             raise LogUnavailable(error) from error
 
 
-def _reader(
-    bootstrap: str, *, read_committed: bool, timeout_s: float
-) -> AbstractContextManager[Any]:
-    try:
-        return closing(
-            KafkaConsumer(
-                bootstrap_servers=bootstrap,
-                bootstrap_timeout_ms=int(timeout_s * 1000),
-                isolation_level="read_committed" if read_committed else "read_uncommitted",
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                allow_auto_create_topics=False,
-            )
-        )
-    except KafkaError as error:
-        raise LogUnavailable(_silence(bootstrap, timeout_s)) from error
-
-
 def _read_to_end(consumer: Any, topics: Sequence[Topic], from_ms: int) -> Iterator[LogMessage]:
-    partitions = [
-        TopicPartition(topic.name, number)
-        for topic in topics
-        for number in sorted(consumer.partitions_for_topic(topic.name) or ())
-    ]
-    if not partitions:
-        return
+    partitions = [one for topic in topics for one in _partitions(consumer, topic)]
     consumer.assign(partitions)
     ends = consumer.end_offsets(partitions)
     _seek(consumer, partitions, from_ms, ends)
     while any(consumer.position(partition) < ends[partition] for partition in partitions):
         for partition, records in consumer.poll(timeout_ms=100).items():
             yield from (message_of(r) for r in records if r.offset < ends[partition])
+
+
+def _partitions(consumer: Any, topic: Topic) -> list[TopicPartition]:
+    numbers = consumer.partitions_for_topic(topic.name)
+    if not numbers:
+        raise LogUnavailable(f"it has no topic {topic.name}; `freshet topics create` adds it")
+    return [TopicPartition(topic.name, number) for number in sorted(numbers)]
 
 
 def _seek(consumer: Any, partitions: list[Any], from_ms: int, ends: dict[Any, int]) -> None:

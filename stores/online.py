@@ -1,6 +1,7 @@
 """The online store: Redis, or any server that speaks its protocol."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
@@ -194,7 +195,7 @@ def _session(user: UserSnapshot) -> dict[str, Any]:
         "user_id": user.user_id,
         "start_time": user.session_start_ms,
         "device": user.device_type or "",
-        "geo": f'{{"country":"{user.country}"}}' if user.country else "{}",
+        "geo": json.dumps({"country": user.country}) if user.country else "{}",
         "interaction_count": user.session_interactions,
     }
 

@@ -1,0 +1,143 @@
+import asyncio
+import threading
+import time
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+
+from schemas.topics import BANDIT_UPDATES, TOPICS, USER_SNAPSHOTS
+from schemas.types import UserSnapshot
+from stack.local import LocalStack
+from stores.errors import LogUnavailable
+from stores.event_log import EventLog, create_topics, read, topic_states
+from tests.stores.records import user_snapshot
+
+pytestmark = [
+    pytest.mark.e2e,
+]
+
+NOBODY = "127.0.0.1:9"
+
+
+def test_topics_are_created_once_as_declared(bootstrap: str) -> None:
+    again = create_topics(bootstrap, scale=0.04, replication=1)
+    assert (again.created, again.different) == ((), ())
+    states = {state.name: state.partitions for state in topic_states(bootstrap, scale=0.04)}
+    assert states == {topic.name: topic.scaled_partitions(0.04) for topic in TOPICS}
+
+
+def test_a_missing_topic_is_added_and_a_different_one_is_reported(bootstrap: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin.delete_topics([BANDIT_UPDATES.name])
+    admin.close()
+    assert {s.name: s.partitions for s in topic_states(bootstrap, scale=0.04)}[
+        BANDIT_UPDATES.name
+    ] == 0
+    with pytest.raises(
+        LogUnavailable, match="has no topic bandit-updates; `freshet topics create`"
+    ):
+        list(read(bootstrap, [BANDIT_UPDATES]))
+    report = create_topics(bootstrap, scale=0.08, replication=1)
+    assert report.created == (BANDIT_UPDATES.name,)
+    different = {state.name: (state.partitions, state.wanted) for state in report.different}
+    assert different["user-events"] == (4, 8)
+    assert BANDIT_UPDATES.name not in different
+
+
+def test_log_time_is_the_brokers(bootstrap: str) -> None:
+    before_ms = time.time() * 1000
+    with EventLog(bootstrap) as log:
+        position = log.send(USER_SNAPSHOTS, "u", user_snapshot("u", 1)).result(10)
+    assert before_ms - 1 <= position.log_time_ms <= time.time() * 1000 + 1
+
+
+def test_topics_without_kafka_say_where_it_was_looked_for() -> None:
+    with pytest.raises(LogUnavailable, match=r"no answer from 127\.0\.0\.1:9 in 1 s; is it up"):
+        create_topics(NOBODY, scale=1, replication=1, timeout_s=1)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("kafka")]
+    with pytest.raises(LogUnavailable, match=r"no answer from 127\.0\.0\.1:9 in 1 s"):
+        list(read(NOBODY, [USER_SNAPSHOTS], timeout_s=1))
+
+
+async def test_what_is_appended_is_read_back(bootstrap: str) -> None:
+    from_ms = int(time.time() * 1000)
+    sent = [user_snapshot(f"append-{n}", n) for n in range(1, 21)]
+    with EventLog(bootstrap) as log:
+        positions = [await log.append(USER_SNAPSHOTS, one.user_id, one) for one in sent]
+    found = list(read(bootstrap, [USER_SNAPSHOTS], from_ms=from_ms))
+    assert {m.position for m in found} >= set(positions)
+    records = {m.position: m.record(UserSnapshot) for m in found}
+    assert [records[position] for position in positions] == sent
+    assert {m.key for m in found if m.position in positions} == {s.user_id.encode() for s in sent}
+
+
+def test_reading_from_a_time_leaves_out_what_was_before(bootstrap: str) -> None:
+    with EventLog(bootstrap) as log:
+        log.send(USER_SNAPSHOTS, "before", user_snapshot("before", 1)).result(10)
+        time.sleep(0.05)
+        at = log.send(USER_SNAPSHOTS, "after", user_snapshot("after", 1)).result(10)
+    keys = {m.key for m in read(bootstrap, [USER_SNAPSHOTS], from_ms=at.log_time_ms)}
+    assert b"after" in keys
+    assert b"before" not in keys
+    assert {b"before", b"after"} <= {m.key for m in read(bootstrap, [USER_SNAPSHOTS])}
+    assert list(read(bootstrap, [USER_SNAPSHOTS], from_ms=at.log_time_ms + 3_600_000)) == []
+
+
+def test_a_reader_of_committed_records_sees_no_aborted_ones(bootstrap: str) -> None:
+    producer = KafkaProducer(bootstrap_servers=bootstrap, transactional_id="test-aborts")
+    producer.init_transactions()
+    for key, end in ((b"kept", producer.commit_transaction), (b"gone", producer.abort_transaction)):
+        producer.begin_transaction()
+        producer.send(USER_SNAPSHOTS.name, key=key, value=b"x")
+        producer.flush()
+        end()
+    producer.close()
+    committed = {m.key for m in read(bootstrap, [USER_SNAPSHOTS])}
+    everything = {m.key for m in read(bootstrap, [USER_SNAPSHOTS], read_committed=False)}
+    assert b"kept" in committed
+    assert b"gone" not in committed
+    assert {b"kept", b"gone"} <= everything
+
+
+async def test_without_kafka_the_deadline_holds_for_appending_and_sending() -> None:
+    with EventLog(NOBODY, deadline_s=0.5) as log:
+        began = time.monotonic()
+        with pytest.raises(LogUnavailable, match="Kafka is not available: topic user-snapshots"):
+            await log.append(USER_SNAPSHOTS, "u", user_snapshot("u", 1))
+        assert time.monotonic() - began < 1.5
+        with pytest.raises(LogUnavailable, match="topic user-snapshots"):
+            log.send(USER_SNAPSHOTS, "u", user_snapshot("u", 1)).result(2)
+
+
+async def test_the_loop_is_not_held_while_kafka_is_looked_for() -> None:
+    with EventLog(NOBODY, deadline_s=0.5) as log:
+        waiting = asyncio.ensure_future(log.append(USER_SNAPSHOTS, "u", user_snapshot("u", 1)))
+        longest, last = 0.0, time.monotonic()
+        while not waiting.done():
+            await asyncio.sleep(0.005)
+            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+        assert longest < 0.25
+        with pytest.raises(LogUnavailable):
+            waiting.result()
+
+
+async def test_a_log_works_again_when_kafka_is_back(servers: LocalStack, bootstrap: str) -> None:
+    with EventLog(bootstrap, deadline_s=1) as log:
+        await log.append(USER_SNAPSHOTS, "u", user_snapshot("u", 1))
+        servers.kill("kafka")
+        with pytest.raises(LogUnavailable):
+            await log.append(USER_SNAPSHOTS, "u", user_snapshot("u", 2))
+        servers.up("kafka")
+        back_after_s = await _until_appended(log, limit_s=15)
+        assert back_after_s < 10
+
+
+async def _until_appended(log: EventLog, *, limit_s: float) -> float:
+    began = time.monotonic()
+    while time.monotonic() - began < limit_s:
+        try:
+            await log.append(USER_SNAPSHOTS, "u", user_snapshot("u", 3))
+        except LogUnavailable:
+            continue
+        return time.monotonic() - began
+    return limit_s
