@@ -29,7 +29,7 @@ endif
 
 .PHONY: help
 help: ## list these commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(STAMP) ## install everything into .venv, and fetch the jars; again only when pins change
@@ -45,6 +45,10 @@ $(STAMP): pyproject.toml constraints.txt stack/pom.xml
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --editable .
 	$(BIN)/freshet stack prepare
 	@touch $@
+
+.PHONY: setup-train
+setup-train: setup ## also install what models are made with (torch, large)
+	$(BIN)/uv pip install --python $(BIN)/python --constraints constraints-train.txt --editable '.[train]'
 
 .PHONY: demo
 demo: setup ## start everything, load a shop's history, show a recommendation change

@@ -12,6 +12,8 @@ from freshet.context import settings_of
 
 Parts = Annotated[list[str] | None, typer.Argument(metavar="[PART]...", help="Some of them only.")]
 
+PLAIN_WIDTH = 200
+
 commands = typer.Typer(no_args_is_help=True, help="The servers on this machine.")
 
 
@@ -78,7 +80,7 @@ def status(
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], indent=2))
     else:
-        Console().print(status_table(found))
+        Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH).print(status_table(found))
         for report in lifecycle.reports(settings, found):
             typer.echo(f"\n{report}")
     if not all(one.is_well for one in found):

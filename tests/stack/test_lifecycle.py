@@ -20,7 +20,7 @@ from stack.health import http_trouble
 from stack.layout import Layout
 from stack.lifecycle import PartStatus, State
 from stack.part import Part, Program, StackError
-from stack.ports import free_ports
+from stack.ports import free_ports, is_free
 
 SERVE = (
     "import http.server as h; "
@@ -160,6 +160,24 @@ def test_a_part_whose_keeper_was_killed_is_reported_and_can_be_brought_back(
     detail = lifecycle.status(settings)[0].detail
     assert detail == f"one vanished together with its keeper (process {record.keeper})"
     assert lifecycle.up(settings, ["one"])[0].state is State.RUNNING
+
+
+def test_what_outlived_a_dead_part_is_ended_before_it_starts_again(
+    settings: Settings, parts: Callable[..., None]
+) -> None:
+    serve = SERVE.format(port=settings.kafka.port)
+    leaves_a_server = (
+        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {serve!r}], "
+        "start_new_session=True); raise SystemExit(1)"
+    )
+    parts(one=web_part("one", leaves_a_server))
+    with pytest.raises(StackError, match="exit code 1"):
+        lifecycle.up(settings, ["one"])
+    (orphan,) = processes.leftovers("one", Layout.of(settings))
+    _until(lambda: not is_free(settings.kafka.port))
+    parts(one=web_part("one", SERVE))
+    lifecycle.up(settings, ["one"])
+    assert not orphan.is_running()
 
 
 def test_a_part_that_is_not_well_in_time_is_reported(

@@ -125,9 +125,10 @@ def test_a_deaf_program_is_killed_when_its_time_is_over(
     monkeypatch.setattr(processes, "GRACE_S", 0.3)
     processes.start(program(STUBBORN), layout)
     eventually(lambda: "deaf" in processes.log_tail(layout, "one"))
-    pid = record(layout).pid
+    pid, began = record(layout).pid, time.monotonic()
     processes.stop("one", layout)
     assert not alive(pid)
+    assert time.monotonic() - began < processes.KEEPER_EXTRA_S  # by its keeper, not by the sweep
 
 
 def test_a_program_goes_with_its_killed_keeper(layout: Layout, program: Make) -> None:
