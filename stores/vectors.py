@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import grpc
 import numpy as np
@@ -151,7 +152,8 @@ def ensure_collections(
 ) -> list[str]:
     """Create and load the declared collections; answers the names of those it created."""
     try:
-        client = MilvusClient(uri=uri, token=token, timeout=5.0)
+        # Of its own, because closing a connection closes it for all who use its name.
+        client = MilvusClient(uri=uri, token=token, timeout=5.0, alias=uuid4().hex)
     except MilvusException as error:
         raise StoreUnavailable(STORE, f"{uri}: {error.message}") from error
     try:

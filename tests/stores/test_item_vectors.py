@@ -1,0 +1,126 @@
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from stack.local import LocalStack
+from stores.item_vectors import ItemVectors
+from stores.online import OnlineWriter
+from tests.stores.records import deleted_item, item_snapshot, unit
+
+pytestmark = pytest.mark.e2e
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def reads(client: "redis.Redis") -> int:
+    stats = client.info("commandstats")
+    assert isinstance(stats, dict)
+    return int(stats.get("cmdstat_hget", {}).get("calls", 0))
+
+
+def test_a_vector_is_read_once_until_its_lifetime_is_over(
+    redis_url: str, client: "redis.Redis", writer: OnlineWriter
+) -> None:
+    clock = Clock()
+    writer.write_items([item_snapshot("i", 1)])
+    vectors = ItemVectors(redis_url, lifetime_s=60, clock=clock)
+    client.config_resetstat()
+    for _ in range(3):
+        found = vectors.get("i")
+        assert found is not None
+        assert (found == unit(1)).all()
+    assert reads(client) == 1
+    writer.write_items([item_snapshot("i", 2)])
+    clock.now = 59.9
+    assert (vectors.get("i") == unit(1)).all()  # type: ignore[union-attr]
+    clock.now = 60.0
+    assert (vectors.get("i") == unit(2)).all()  # type: ignore[union-attr]
+    assert reads(client) == 2
+    vectors.close()
+
+
+def test_a_missing_vector_is_asked_for_again_after_a_second(
+    redis_url: str, client: "redis.Redis", writer: OnlineWriter
+) -> None:
+    clock = Clock()
+    vectors = ItemVectors(redis_url, clock=clock)
+    assert vectors.get("new") is None
+    writer.write_items([item_snapshot("new", 1)])
+    clock.now = 0.9
+    assert vectors.get("new") is None
+    clock.now = 1.0
+    assert vectors.get("new") is not None
+    writer.write_items([deleted_item("new", 2)])
+    clock.now = 61.0
+    assert vectors.get("new") is None
+    vectors.close()
+
+
+def test_the_cache_keeps_the_most_recently_used(
+    redis_url: str, client: "redis.Redis", writer: OnlineWriter
+) -> None:
+    writer.write_items([item_snapshot(name, 1) for name in ("a", "b", "c")])
+    vectors = ItemVectors(redis_url, size=2)
+    for name in ("a", "b", "a", "c"):
+        vectors.get(name)
+    client.config_resetstat()
+    vectors.get("a")
+    vectors.get("c")
+    assert reads(client) == 0
+    vectors.get("b")
+    assert reads(client) == 1
+    vectors.close()
+
+
+def test_it_waits_for_the_server_longer_each_time_up_to_a_limit(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pauses: list[float] = []
+
+    class Enough(Exception): ...
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 9:
+            raise Enough
+
+    vectors = ItemVectors("redis://127.0.0.1:9/0", sleep=sleep)
+    with pytest.raises(Enough):
+        vectors.get("i")
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
+    assert "waiting for the vector of item i: Redis is not available" in caplog.text
+
+
+def test_it_answers_when_the_server_is_back(
+    servers: LocalStack, redis_url: str, writer: OnlineWriter
+) -> None:
+    writer.write_items([item_snapshot("i", 1)])
+    vectors = ItemVectors(redis_url, lifetime_s=0)
+    assert vectors.get("i") is not None
+    time.sleep(1.5)  # the server's log is on disk within a second
+    servers.kill("valkey")
+    answers: list[object] = []
+    asking = in_background(lambda: answers.append(vectors.get("i")))
+    time.sleep(0.3)
+    assert answers == []
+    servers.up("valkey")
+    asking.join(5)
+    assert (answers[0] == unit(1)).all()  # type: ignore[attr-defined]
+    vectors.close()
+
+
+def in_background(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
