@@ -45,8 +45,8 @@ def replay(
     run: Annotated[
         str,
         typer.Option(
-            help="Part of the event ids. The same name again repeats the same events, of which the "
-            "jobs know the last of each user again (streams.dedup_ids); another name makes new ones."
+            help="Part of the event ids. The same name again repeats events: the jobs know the "
+            "last ones of each user again (streams.dedup_ids). Another name makes new events."
         ),
     ] = "shop",
 ) -> None:
