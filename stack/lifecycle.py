@@ -35,7 +35,7 @@ MAKERS: dict[str, Maker] = {
 }
 SERVERS = ("kafka", "valkey", "milvus", "triton", "flink")
 SERVICE = ("writers", "api")
-START_LIMIT_S = 120.0
+START_LIMIT_S = 180.0
 POLL_S = 0.2
 
 
