@@ -109,10 +109,10 @@ async def test_a_probe_closes_it_when_the_server_is_back(
     server.away = True
     await fail(breaker, server, FAILURES_TO_OPEN)
     await breaker.try_close()
-    assert breaker.is_open
+    assert breaker.failures == FAILURES_TO_OPEN
     server.away = False
     await breaker.try_close()
-    assert not breaker.is_open
+    assert breaker.failures == 0
     assert breaker.last_error == ""
     assert count_of(metrics, "freshet_breaker_open", dependency="redis") == 0
     assert await breaker.call(server.answer, timeout_s=1) == "here"
@@ -126,11 +126,11 @@ async def test_it_probes_by_itself_while_open(
     await fail(breaker, server, FAILURES_TO_OPEN)
     running = asyncio.create_task(breaker.run())
     await asyncio.sleep(0.05)
-    assert breaker.is_open
+    assert breaker.failures == FAILURES_TO_OPEN
     server.away = False
     await asyncio.sleep(0.05)
     running.cancel()
-    assert not breaker.is_open
+    assert breaker.failures == 0
 
 
 async def test_closed_it_probes_once_and_then_leaves_the_server_alone(

@@ -1,0 +1,171 @@
+"""Each server killed while requests come: every answer is 200, in time, and says what it lacks."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from stack.local import LocalStack
+
+pytestmark = pytest.mark.e2e
+
+EVERY_S = 0.1
+AWAY_S = 3.0
+BACK_WITHIN_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One answer: when it was asked for, how long it took, what it lacked."""
+
+    at: float
+    took_s: float
+    status: int
+    fallbacks: tuple[str, ...]
+    items: int
+
+
+@dataclass
+class Load:
+    """Ten requests a second, whatever becomes of them."""
+
+    client: httpx.AsyncClient
+    seen: list[Seen] = field(default_factory=list)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as asking:
+            number = 0
+            while True:
+                asking.create_task(self._ask(f"u{number % 16:05d}"))
+                number += 1
+                await asyncio.sleep(EVERY_S)
+
+    async def _ask(self, user_id: str) -> None:
+        at = time.perf_counter()
+        answer = await self.client.post(
+            "/v1/personalize", json={"user_id": user_id, "constraints": {"count": 10}}
+        )
+        body = answer.json()
+        self.seen.append(
+            Seen(
+                at=at,
+                took_s=time.perf_counter() - at,
+                status=answer.status_code,
+                fallbacks=tuple(body["metadata"]["fallbacks"]),
+                items=len(body["items"]),
+            )
+        )
+
+    def between(self, start: float, end: float) -> list[Seen]:
+        """The answers to requests of a time."""
+        return [one for one in self.seen if start <= one.at < end]
+
+
+@asynccontextmanager
+async def load_of(client: httpx.AsyncClient) -> AsyncIterator[Load]:
+    load = Load(client)
+    running = asyncio.create_task(load.run())
+    try:
+        yield load
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def full_again(load: Load, since: float) -> float:
+    """Seconds from `since` until answers lacked nothing for a second."""
+    while time.perf_counter() < since + 3 * BACK_WITHIN_S:
+        await asyncio.sleep(0.2)
+        lacking = [one.at for one in load.seen if one.fallbacks]
+        last = max(lacking, default=since)
+        if time.perf_counter() - last > 1.0:
+            return max(0.0, last - since)
+    raise AssertionError(f"still lacking: {load.seen[-1].fallbacks}")
+
+
+@pytest.mark.parametrize(
+    ("program", "fallback"),
+    [
+        ("valkey", "context:redis_unavailable"),
+        ("milvus", "candidates:milvus_unavailable"),
+        ("triton", "rank:triton_unavailable"),
+    ],
+)
+async def test_one_server_killed(
+    client: httpx.AsyncClient,
+    servers: LocalStack,
+    program: str,
+    fallback: str,
+) -> None:
+    deadline_s = servers.settings.serving.deadline_ms / 1000
+    async with load_of(client) as load:
+        await full_again(load, time.perf_counter())
+        servers.kill(program)
+        killed = time.perf_counter()
+        await asyncio.sleep(AWAY_S)
+        starting = time.perf_counter()
+        await asyncio.to_thread(servers.up, program)
+        returned = time.perf_counter()
+        back_after_s = await full_again(load, returned)
+
+    assert {one.status for one in load.seen} == {200}
+    assert {one.items for one in load.seen} == {10}
+    away = load.between(killed + 0.5, starting)
+    # On a busy machine another server may be late now and then; most answers lack this one alone.
+    assert all(one.fallbacks for one in away)
+    assert sum(one.fallbacks == (fallback,) for one in away) > 0.8 * len(away)
+    assert max(one.took_s for one in load.between(killed, returned)) < deadline_s
+    assert back_after_s < BACK_WITHIN_S
+
+
+async def test_all_killed_at_once(client: httpx.AsyncClient, servers: LocalStack) -> None:
+    async with load_of(client) as load:
+        await full_again(load, time.perf_counter())
+        for program in ("valkey", "milvus", "triton"):
+            servers.kill(program)
+        killed = time.perf_counter()
+        await asyncio.sleep(AWAY_S)
+        starting = time.perf_counter()
+        await asyncio.to_thread(servers.up, "valkey", "milvus", "triton")
+        back_after_s = await full_again(load, time.perf_counter())
+
+    assert {one.status for one in load.seen} == {200}
+    assert {one.items for one in load.between(killed + 0.5, starting)} == {10}
+    assert back_after_s < BACK_WITHIN_S
+
+
+async def test_without_kafka_lists_are_made_and_feedback_says_when_to_come_back(
+    client: httpx.AsyncClient, servers: LocalStack
+) -> None:
+    feedback = {"user_id": "u00001", "feedback": [{"item_id": "i00001", "action": "click"}]}
+    headers = {"Idempotency-Key": "without-kafka"}
+    servers.kill("kafka")
+    try:
+        async with load_of(client) as load:
+            refused = await client.post("/v1/feedback", json=feedback, headers=headers)
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "2"
+        assert refused.json()["error"]["code"] == "unavailable"
+        assert {(one.status, one.fallbacks) for one in load.seen} == {(200, ())}
+    finally:
+        await asyncio.to_thread(servers.up, "kafka")
+    give_up = time.perf_counter() + BACK_WITHIN_S
+    while (await client.post("/v1/feedback", json=feedback, headers=headers)).status_code != 202:
+        assert time.perf_counter() < give_up
+        await asyncio.sleep(0.2)
+
+
+async def test_without_redis_feedback_is_still_accepted(
+    client: httpx.AsyncClient, servers: LocalStack
+) -> None:
+    feedback = {"user_id": "u00001", "feedback": [{"item_id": "i00009", "action": "click"}]}
+    servers.kill("valkey")
+    try:
+        accepted = await client.post("/v1/feedback", json=feedback)
+        assert (accepted.status_code, accepted.json()["processed"]) == (202, 1)
+    finally:
+        await asyncio.to_thread(servers.up, "valkey")
