@@ -74,8 +74,10 @@ class Carrier:
         self._now_ms = now_ms
         self._topics = {topic.name: topic for topic in target.topics}
         self._consumer: Any = None
-        self._outage = _Outage(target.name, clock)
+        self._outage = Outage(target.name, clock)
         self._ready = False
+        # Whether records wait that the store did not take: then only a write proves it is back.
+        self._owed = False
         self._joined = False
         self._last_turn = clock()
         self._last_commit = self._last_lag = clock()
@@ -119,6 +121,9 @@ class Carrier:
             reconnect_backoff_max_ms=1_000,
             allow_auto_create_topics=False,
         )
+        # A leader that doesn't know the topics yet would give everybody nothing.
+        for topic in self._topics:
+            consumer.partitions_for_topic(topic)
         consumer.subscribe(list(self._topics), listener=_Rebalance(self))
         return consumer
 
@@ -134,6 +139,7 @@ class Carrier:
     def _turn(self, stop: threading.Event) -> None:
         self._last_turn = self._clock()
         try:
+            self._recover()
             self._carry(self._poll())
             self._keep_books()
         except KafkaError as error:
@@ -141,29 +147,41 @@ class Carrier:
             stop.wait(KAFKA_PAUSE_S)
         stop.wait(self._target.pause_s)
 
+    def _recover(self) -> None:
+        """Make the store ready where it isn't and an attempt is due; then go on reading."""
+        if self._ready or not self._outage.allows_attempt():
+            return
+        try:
+            self._target.prepare()
+        except StoreError as error:
+            self._fail(error)
+            return
+        self._ready = True
+        self._consumer.resume(*self._consumer.paused())
+        if not self._owed:
+            self._is_back()
+
     def _poll(self) -> list[LogMessage]:
-        if self._outage.is_over_due():
-            self._consumer.resume(*self._consumer.paused())
         found = self._consumer.poll(timeout_ms=POLL_MS)
         return [message_of(record) for records in found.values() for record in records]
 
     def _carry(self, messages: Sequence[LogMessage]) -> None:
         if not messages:
             return
+        if not self._ready:
+            # Of partitions that the group has just given us: they weren't paused yet.
+            self._rewind(messages)
+            return
         try:
-            self._make_ready()
             self._write_all(messages)
         except StoreError as error:
-            self._go_back(messages, error)
+            self._owed = True
+            self._fail(error)
+            self._rewind(messages)
         else:
             self._uncommitted = True
-            self._outage.end()
-            self._metrics.store_up.labels(self._target.name).set(1)
-
-    def _make_ready(self) -> None:
-        if not self._ready:
-            self._target.prepare()
-            self._ready = True
+            self._owed = False
+            self._is_back()
 
     def _write_all(self, messages: Iterable[LogMessage]) -> None:
         batch = decode_all(messages, self._topics)
@@ -206,11 +224,18 @@ class Carrier:
             waiting.result()
             self._metrics.dead_letters.labels(self._target.name, one.problem.reason).inc()
 
-    def _go_back(self, messages: Iterable[LogMessage], error: StoreError) -> None:
+    def _fail(self, error: StoreError) -> None:
         self._ready = False
         self._metrics.errors.labels(self._target.name).inc()
         self._metrics.store_up.labels(self._target.name).set(0)
         self._outage.note(error)
+
+    def _is_back(self) -> None:
+        self._outage.end()
+        self._metrics.store_up.labels(self._target.name).set(1)
+
+    def _rewind(self, messages: Iterable[LogMessage]) -> None:
+        """Go back to what was not written, and fetch nothing for now."""
         assigned = self._consumer.assignment()
         for partition, offset in _first_offsets(messages).items():
             if partition in assigned:
@@ -258,7 +283,7 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
         self._carrier.joined(len(list(assigned)))
 
 
-class _Outage:
+class Outage:
     """How long a store has been away, and when to try it again."""
 
     def __init__(self, store: str, clock: Callable[[], float]) -> None:
@@ -280,9 +305,9 @@ class _Outage:
         self._again = now + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
-    def is_over_due(self) -> bool:
-        """Whether it's time for another attempt."""
-        return bool(self.reason) and self._clock() >= self._again
+    def allows_attempt(self) -> bool:
+        """Whether there is none, or it's time to try again."""
+        return not self.reason or self._clock() >= self._again
 
     def end(self) -> None:
         """A write has succeeded."""

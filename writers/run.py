@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from settings import Settings
 from stores.errors import LogUnavailable
@@ -33,7 +33,7 @@ def run(settings: Settings) -> None:
 
 def write_until(stop: threading.Event, settings: Settings) -> None:
     """Write until `stop`; raises `WriterCrashed` where a thread ends before."""
-    fleet = _Fleet()
+    fleet = Fleet()
     metrics = Metrics()
     # The port is taken first: it makes this process' name in the consumer groups its own.
     with pages(metrics, fleet.health, port=settings.writers.metrics_port):
@@ -83,15 +83,32 @@ def _have_topics(stop: threading.Event, settings: Settings) -> None:
         return
 
 
-class _Fleet:
+class Worker(Protocol):
+    """What a thread of the fleet does."""
+
+    @property
+    def store(self) -> str:
+        """The store that it fills."""
+        ...
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop`."""
+        ...
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether all is well, and the details."""
+        ...
+
+
+class Fleet:
     """The carriers and their threads."""
 
     def __init__(self) -> None:
-        self._carriers: list[tuple[str, Carrier]] = []
+        self._carriers: list[tuple[str, Worker]] = []
         self._threads: list[threading.Thread] = []
         self._failures: list[str] = []
 
-    def start(self, carriers: Sequence[Carrier], stop: threading.Event) -> None:
+    def start(self, carriers: Sequence[Worker], stop: threading.Event) -> None:
         """Start a thread for each; one that fails stops all."""
         self._carriers = [(carrier.store, carrier) for carrier in carriers]
         self._threads = [

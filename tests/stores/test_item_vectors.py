@@ -88,15 +88,15 @@ def test_it_waits_for_the_server_longer_each_time_up_to_a_limit(
 ) -> None:
     pauses: list[float] = []
 
-    class Enough(Exception): ...
+    class EnoughError(Exception): ...
 
     def sleep(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 9:
-            raise Enough
+            raise EnoughError
 
     vectors = ItemVectors("redis://127.0.0.1:9/0", sleep=sleep)
-    with pytest.raises(Enough):
+    with pytest.raises(EnoughError):
         vectors.get("i")
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
     assert "waiting for the vector of item i: Redis is not available" in caplog.text

@@ -1,0 +1,78 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schemas.types import ItemSnapshot, Record
+from tests.stores.records import (
+    deleted_item,
+    embedding_update,
+    interaction,
+    item_event,
+    item_snapshot,
+    unit,
+    user_snapshot,
+)
+from writers.checks import problem_of
+
+GOOD: list[Record] = [
+    user_snapshot("u", 1),
+    user_snapshot("ü" * 128, 1),
+    embedding_update("u", 1),
+    item_snapshot("i", 1),
+    item_snapshot("i", 1, vector=None, unified=None, catalog=None),
+    deleted_item("i", 1),
+]
+
+
+@pytest.mark.parametrize("record", GOOD)
+def test_what_the_jobs_emit_has_no_problem(record: Record) -> None:
+    assert problem_of(record) is None
+
+
+@pytest.mark.parametrize(
+    ("record", "reason", "detail"),
+    [
+        (user_snapshot("", 1), "bad_id", "user_id has 0 bytes; 1 to 256 are allowed"),
+        (embedding_update("ü" * 129, 1), "bad_id", "user_id has 258 bytes"),
+        (item_snapshot("x" * 257, 1), "bad_id", "item_id has 257 bytes"),
+        (
+            embedding_update("u", 1, unit(1, dim=8)),
+            "bad_vector",
+            "embedding has 32 bytes; 512 float32 are 2048",
+        ),
+        (
+            embedding_update("u", 1, np.full(512, np.nan, "<f4")),
+            "bad_vector",
+            "embedding holds numbers that are not finite",
+        ),
+        (interaction("e"), "unexpected_record", "Interaction is written to no store"),
+    ],
+)
+def test_a_problem_has_a_name_and_says_what_was_seen(
+    record: Record, reason: str, detail: str
+) -> None:
+    problem = problem_of(record)
+    assert problem is not None
+    assert problem.reason == reason
+    assert detail in problem.detail
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason", "detail"),
+    [
+        ("vector", b"1234", "bad_vector", "vector has 4 bytes; 512 float32 are 2048"),
+        ("unified", b"1234", "bad_vector", "unified has 4 bytes; 1024 float32 are 4096"),
+        ("popularity", float("inf"), "bad_number", "popularity is inf; a finite number"),
+        ("trending", float("nan"), "bad_number", "trending is nan"),
+        ("catalog", item_event("i", price=float("-inf")), "bad_number", "price is -inf"),
+    ],
+)
+def test_each_number_of_an_item_is_looked_at(
+    field: str, value: Any, reason: str, detail: str
+) -> None:
+    item: ItemSnapshot = item_snapshot("i", 1, **{field: value})
+    problem = problem_of(item)
+    assert problem is not None
+    assert problem.reason == reason
+    assert detail in problem.detail
