@@ -65,6 +65,7 @@ check: setup ## lint, types, import contracts, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m schemas.publish --check
 
 bench-%: setup ## measure one thing: bench-NAME runs bench/NAME.py
 	$(BIN)/python -m bench.$(subst -,_,$*)
