@@ -1,7 +1,7 @@
 """What is known of one item beside its catalogue entry, and how messages change it.
 
-The entry itself and its vectors pass through: they leave with the snapshot of the change that
-brought them, so the state stays a few dozen bytes and a busy item costs no more than a quiet one.
+The entry itself and its vectors are kept beside this state, as the snapshot of the change that
+brought them: every snapshot is whole, because of a compacted topic only an item's last one is left.
 """
 
 from dataclasses import dataclass, replace
@@ -112,7 +112,7 @@ def apply_item(
 
 
 def apply_signal(state: ItemState, signal: ItemSignal, *, half_life_ms: int) -> ItemSnapshot:
-    """Take in an event around the item; the snapshot holds only what moved.
+    """Take in an event around the item; the snapshot holds what moved, and `with_entry` the rest.
 
     >>> state = ItemState()
     >>> click = ItemSignal(item_id="i1", event_id="e1", user_id="u1", event_type="click",
@@ -131,6 +131,24 @@ def apply_signal(state: ItemState, signal: ItemSignal, *, half_life_ms: int) -> 
     state.version += 1
     return _snapshot(
         state, signal.item_id, log_time_ms=signal.log_time_ms, half_life_ms=half_life_ms
+    )
+
+
+def with_entry(snapshot: ItemSnapshot, last: ItemSnapshot | None) -> ItemSnapshot:
+    """Add the entry and the vectors that the last change of the catalogue brought.
+
+    >>> moved = ItemSnapshot(item_id="i1", version=2, timestamp_ms=0, log_time_ms=0)
+    >>> with_entry(moved, replace(moved, version=1, modalities=("text",))).modalities
+    ('text',)
+    """
+    if last is None:
+        return snapshot
+    return replace(
+        snapshot,
+        catalog=last.catalog,
+        vector=last.vector,
+        unified=last.unified,
+        modalities=last.modalities,
     )
 
 

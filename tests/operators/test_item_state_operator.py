@@ -51,6 +51,42 @@ def test_catalogue_and_signals_of_an_item_share_one_version(flink: Any) -> None:
     assert flink.counters == {"accepted": 2}
 
 
+def test_a_signal_leaves_a_whole_snapshot(flink: Any) -> None:
+    ((_, _, first),) = ingest(flink, ITEM)
+    ((_, _, second),) = hear(flink, SIGNAL)
+    assert second.catalog == first.catalog == replace(ITEM, text_embedding=None)
+    assert second.vector == first.vector is not None
+    assert second.unified == first.unified is not None
+    assert second.modalities == ("text",)
+
+
+def test_a_signal_after_a_change_has_the_changed_entry(flink: Any) -> None:
+    ingest(flink, ITEM)
+    ingest(flink, replace(ITEM, updated_at_ms=NOW_MS, title="Lantern", text_embedding=None))
+    ((_, _, snapshot),) = hear(flink, SIGNAL)
+    assert snapshot.catalog.title == "Lantern"
+    assert (snapshot.vector, snapshot.unified, snapshot.modalities) == (None, None, ())
+
+
+def test_a_signal_of_an_item_that_nobody_ingested_has_no_entry(flink: Any) -> None:
+    ((_, _, snapshot),) = hear(flink, SIGNAL)
+    assert (snapshot.catalog, snapshot.vector, snapshot.version) == (None, None, 1)
+
+
+def test_a_signal_of_a_deleted_item_has_no_entry(flink: Any) -> None:
+    ingest(flink, ITEM)
+    flink.send(ITEMS.name, None, key=b"i1")
+    ((_, _, snapshot),) = hear(flink, SIGNAL)
+    assert (snapshot.deleted, snapshot.catalog, snapshot.vector) == (True, None, None)
+
+
+def test_an_entry_that_cannot_be_read_stops_the_job(flink: Any) -> None:
+    ingest(flink, ITEM)
+    flink.states["entry"].values["i1"] = b"\x63"
+    with pytest.raises(ItemStateError, match="1 bytes of an item's entry are damaged: not_avro"):
+        hear(flink, SIGNAL)
+
+
 def test_an_older_change_gives_nothing(flink: Any) -> None:
     ingest(flink, ITEM)
     assert ingest(flink, replace(ITEM, updated_at_ms=NOW_MS - 10)) == []
