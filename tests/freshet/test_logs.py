@@ -1,0 +1,40 @@
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from freshet.logs import configure
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+def test_json_is_an_object_a_line_faults_included(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json")
+    log = logging.getLogger("some.module")
+    log.info("%d of %s", 3, "ü")
+    try:
+        int("wrong")
+    except ValueError:
+        log.exception("failed")
+    first, second = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (first["event"], first["level"], first["logger"]) == ("3 of ü", "info", "some.module")
+    assert first["timestamp"].endswith("Z")
+    assert "ValueError: invalid literal" in second["exception"]
+
+
+def test_text_is_for_people_and_clients_are_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("text")
+    logging.getLogger("some.module").warning("look")
+    logging.getLogger("kafka.cluster").error("a retry")
+    said = capsys.readouterr().err
+    assert "look" in said
+    assert "some.module" in said
+    assert "a retry" not in said
