@@ -18,6 +18,7 @@ from stack import flink
 from stack.jars import fetch_jars
 from stack.layout import ROOT, Layout
 from stack.part import StackError
+from stores.event_log import topic_states
 
 JOBS = ("user_state", "item_state")
 # What a job imports, on the cluster as on this machine.
@@ -55,6 +56,7 @@ def submit(
     running = cluster.active(name)
     if running is not None:
         return Submitted(job=_wait(cluster, name, say=say, timeout_s=timeout_s), found=True)
+    _require_topics(settings, name)
     _await_slots(cluster, settings, name, SLOT_WAIT_S)
     directory = cluster.checkpoint_directory()
     kept = f"{directory.rstrip('/')}/{name}" if directory else None
@@ -105,6 +107,18 @@ def _variables(section: Section, prefix: str) -> Iterator[tuple[str, str]]:
         else:
             text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             yield f"{prefix}{name.upper()}", text
+
+
+def _require_topics(settings: Settings, name: str) -> None:
+    """A source of a missing topic would start and fail, over and over."""
+    kafka = settings.kafka
+    states = topic_states(kafka.bootstrap, scale=kafka.partition_scale)
+    missing = [state.name for state in states if not state.partitions]
+    if missing:
+        raise StackError(
+            f"{name} needs topics that Kafka at {kafka.bootstrap} doesn't have: "
+            f"{', '.join(missing)}; add them with `freshet topics create`"
+        )
 
 
 def _await_slots(cluster: FlinkCluster, settings: Settings, name: str, timeout_s: float) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from freshet.context import settings_of
+from freshet.failing import explained
 
 commands = typer.Typer(no_args_is_help=True, help="Our jobs on the Flink cluster.")
 
@@ -34,13 +35,15 @@ def submit(
 ) -> None:
     """Have the jobs running; one that runs is left alone, others go on from their checkpoint."""
     from freshet import job_submission
+    from stores.errors import LogUnavailable
 
     if restore and fresh:
         raise typer.BadParameter("--from and --fresh exclude each other")
     for name in _chosen(names):
-        done = job_submission.submit(
-            settings_of(context), name, say=typer.echo, restore=restore, fresh=fresh
-        )
+        with explained(LogUnavailable):
+            done = job_submission.submit(
+                settings_of(context), name, say=typer.echo, restore=restore, fresh=fresh
+            )
         how = "was running already" if done.found else "runs"
         typer.echo(f"{name}: {how}, id {done.job.job_id}")
 
