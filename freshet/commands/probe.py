@@ -118,10 +118,8 @@ def _print(plan: "ProbePlan", measured: "Measured") -> None:
         times = (_time(one.p50_ms, plan), _time(one.p99_ms, plan), _time(one.max_ms, plan))
         table.add_row(ROWS[name], *times, f"{one.never} of {one.probes}")
     console.print(table)
-    pause = f"{plan.poll_s * 1000:g} ms"
-    console.print(
-        f"\nvisible in an answer (looked for every {pause}, later every tenth of the time)"
-    )
+    pauses = f"{plan.poll_s * 1000:g} ms, then after a fifth of the time so far"
+    console.print(f"\nvisible in an answer, looked for every {pauses}:")
     for line in histogram(seen.answer_ms for seen in measured.seen):
         console.print(line)
 
