@@ -27,17 +27,17 @@ class CandidateSet:
         """Which source found which row."""
         return self.places != ABSENT
 
-    def source_of(self, index: int) -> CandidateSource:
-        """The source that places the row highest; on a tie the one that `SOURCES` names first."""
-        return SOURCES[int(np.argmin(self.places[index]))]
+    def sources(self) -> tuple[CandidateSource, ...]:
+        """The source that places each row highest; on a tie the one that `SOURCES` names first."""
+        return tuple(SOURCES[column] for column in self.places.argmin(axis=1).tolist())
 
 
 def merge(found: Mapping[CandidateSource, Sequence[int] | Rows]) -> CandidateSet:
     """Each row once, with its place in each list.
 
     >>> both = merge({"collaborative": [7, 3], "trending": [3]})
-    >>> both.rows.tolist(), both.source_of(0), both.source_of(1)
-    ([3, 7], 'trending', 'collaborative')
+    >>> both.rows.tolist(), both.sources()
+    ([3, 7], ('trending', 'collaborative'))
     """
     lists = [np.asarray(found.get(source, ()), np.int64) for source in SOURCES]
     rows, inverse = np.unique(np.concatenate(lists), return_inverse=True)

@@ -1,7 +1,7 @@
 """Epsilon-greedy by slot: in each place, with a small chance, something else is tried."""
 
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import shake_256
 
 import numpy as np
 
@@ -23,12 +23,12 @@ class ExplorationPlan:
 
 
 def plan_exploration(*, rate: float, slots: int, seed: str) -> ExplorationPlan:
-    """The plan of a request; the same seed gives the same plan.
+    """The plan of a request; the same seed gives the same plan, on any machine.
 
     >>> plan_exploration(rate=0.1, slots=2, seed="r1") == plan_exploration(
     ...     rate=0.1, slots=2, seed="r1")
     True
     """
-    numbers = np.random.default_rng(int.from_bytes(sha256(seed.encode()).digest()[:16], "big"))
-    coins, draws = numbers.random((2, slots)).tolist()
+    words = np.frombuffer(shake_256(seed.encode()).digest(2 * slots * 8), "<u8")
+    coins, draws = ((words >> 11) * 2.0**-53).reshape(2, slots).tolist()
     return ExplorationPlan(rate=rate, coins=tuple(coins), draws=tuple(draws))

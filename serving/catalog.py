@@ -135,6 +135,16 @@ class Catalog:
         code = int(self.column("category")[row])
         return None if code == NO_CATEGORY else self.categories[code]
 
+    def categories_of(self, rows: Rows) -> list[str | None]:
+        """The names of some rows' categories."""
+        # The number of no category, -1, finds the last.
+        names = [*self.categories, None]
+        return [names[code] for code in self.column("category")[rows].tolist()]
+
+    def ids_of(self, rows: Rows) -> list[str]:
+        """The ids of some rows."""
+        return [self.ids[row] for row in rows.tolist()]
+
     def best_of_categories(self) -> list[int]:
         """The most popular item of each category, and of no category."""
         return one_of_each(self.popular.tolist(), self.column("category").tolist())

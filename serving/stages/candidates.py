@@ -145,7 +145,7 @@ def _found(lists: Mapping[CandidateSource, Rows]) -> Found:
     candidates = merge(lists)
     return Found(
         rows=candidates.rows,
-        sources=tuple(candidates.source_of(index) for index in range(len(candidates.rows))),
+        sources=candidates.sources(),
         from_sources=candidates.from_sources,
         reserve=np.zeros(len(candidates.rows), np.bool_),
     )

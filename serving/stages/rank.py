@@ -85,9 +85,9 @@ def ranked_items(catalog: Catalog, found: Found, *, now_ms: int) -> RankedItems:
     """The columns of the candidates."""
     rows = found.rows
     return RankedItems(
-        ids=[catalog.ids[row] for row in rows],
+        ids=catalog.ids_of(rows),
         vectors=catalog.column("vectors")[rows],
-        categories=[catalog.category_of(row) for row in rows],
+        categories=catalog.categories_of(rows),
         prices=catalog.column("prices")[rows],
         popularity=catalog.column("popularity")[rows],
         trending=catalog.column("trend")[rows],

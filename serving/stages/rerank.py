@@ -57,7 +57,7 @@ def _in_order(
     relevance = relevance_of(
         ranked.scores,
         freshness=ranked.freshness,
-        novel=np.array([catalog.ids[row] not in seen for row in found.rows], np.bool_),
+        novel=np.array([one not in seen for one in catalog.ids_of(found.rows)], np.bool_),
     )
     relevance = relevance - found.reserve
     enough = max(SHORTLIST_AT_LEAST, SHORTLIST_PER_PLACE * admitted.count)

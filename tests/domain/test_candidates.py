@@ -26,7 +26,7 @@ def test_the_source_is_the_one_that_places_a_row_highest(found: Found) -> None:
     merged = merge(found)
     for index, row in enumerate(merged.rows.tolist()):
         places = {source: rows.index(row) for source, rows in found.items() if row in rows}
-        assert places[merged.source_of(index)] == min(places.values())
+        assert places[merged.sources()[index]] == min(places.values())
 
 
 def test_nothing_found_is_an_empty_set() -> None:
