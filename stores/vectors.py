@@ -19,8 +19,8 @@ from uuid import uuid4
 import grpc
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
-from pymilvus.client.grpc_handler import GrpcHandler
 from pymilvus.client.prepare import Prepare
+from pymilvus.client.utils import check_status
 from pymilvus.grpc_gen.milvus_pb2_grpc import MilvusServiceStub
 
 from schemas.collections import (
@@ -224,7 +224,8 @@ class VectorWriter:
     def __init__(self, uri: str, *, token: str = "", timeout_s: float = 10.0) -> None:
         self._timeout_s = timeout_s
         self._channel = grpc.insecure_channel(_address(uri), options=CHANNEL_OPTIONS)
-        self._handler = GrpcHandler(uri=uri, channel=self._channel, token=token)
+        self._stub = MilvusServiceStub(self._channel)
+        self._metadata = _authorization(token)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -257,17 +258,26 @@ class VectorWriter:
         if item_ids:
             expression = f"{ID} in {json.dumps(list(item_ids), ensure_ascii=False)}"
             with _translated():
-                self._handler.delete(
-                    ITEM_EMBEDDINGS.name, expression, timeout=self._timeout_s, retry_times=0
+                request = Prepare.delete_request(
+                    ITEM_EMBEDDINGS.name, filter=expression, consistency_level=CONSISTENCY
                 )
+                self._call(self._stub.Delete, request)
 
     def _upsert(self, collection: Collection, rows: list[dict[str, Any]]) -> int:
         if rows:
             with _translated():
-                self._handler.upsert_rows(
-                    collection.name, rows, timeout=self._timeout_s, retry_times=0
-                )
+                fields = _schema(collection).to_dict()["fields"]
+                request = Prepare.row_upsert_param(collection.name, rows, "", fields)
+                self._call(self._stub.Upsert, request)
         return len(rows)
+
+    def _call(self, method: Any, request: Any) -> None:
+        response = method(request, timeout=self._timeout_s, metadata=self._metadata)
+        check_status(response.status)
+
+
+def _authorization(token: str) -> tuple[tuple[str, bytes], ...]:
+    return (("authorization", base64.b64encode(token.encode())),) if token else ()
 
 
 def _address(uri: str) -> str:
@@ -325,7 +335,7 @@ class VectorReader:
     def __init__(self, uri: str, *, timeout_ms: int, token: str = "") -> None:
         self._address = _address(uri)
         self._timeout_s = timeout_ms / 1000
-        self._metadata = (("authorization", base64.b64encode(token.encode())),) if token else ()
+        self._metadata = _authorization(token)
         self._channel: grpc.aio.Channel | None = None
         self._stub: Any = None
 

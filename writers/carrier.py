@@ -132,10 +132,6 @@ class Carrier:
         log.info("%s: joined its group, with %d partitions", self._target.name, partitions)
         self._joined = True
 
-    def leaving(self) -> None:
-        """Commit before another member takes partitions over; all that was read is written."""
-        self._commit()
-
     def _turn(self, stop: threading.Event) -> None:
         self._last_turn = self._clock()
         try:
@@ -277,7 +273,10 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
         self._carrier = carrier
 
     def on_partitions_revoked(self, _: Iterable[Any]) -> None:
-        self._carrier.leaving()
+        """Leave it to the next owner to repeat what isn't committed: half a second, at most.
+
+        The client calls this where a commit isn't possible.
+        """
 
     def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
         self._carrier.joined(len(list(assigned)))

@@ -20,6 +20,7 @@ from schemas.topics import DEAD_LETTERS, EMBEDDING_UPDATES, ITEM_SNAPSHOTS, USER
 from schemas.types import DeadLetter, EmbeddingUpdate, ItemSnapshot, UserSnapshot
 from stack.lifecycle import State
 from stack.local import LocalStack
+from stores.errors import StoreUnavailable
 from stores.event_log import EventLog, read
 from stores.online import OnlineReader
 from stores.vectors import VectorReader
@@ -308,7 +309,11 @@ def found_in_milvus(stack: LocalStack, seed: int) -> str | None:
         async with VectorReader(stack.settings.milvus.uri, timeout_ms=5_000) as reader:
             return await reader.search_items(unit(seed, dim=WIDE), 1)
 
-    nearest = asyncio.run(search())
+    try:
+        nearest = asyncio.run(search())
+    except StoreUnavailable:
+        # It may only just have come back, or not have its collections yet.
+        return None
     return nearest[0][0] if nearest and nearest[0][1] > 0.99 else None
 
 
