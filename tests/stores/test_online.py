@@ -390,3 +390,14 @@ def test_the_newest_of_a_batch_of_vectors_wins(writer: OnlineWriter, client: "re
     stored = client.get(EMBEDDING.of("u"))
     assert isinstance(stored, bytes)
     assert stored[:8] == (3).to_bytes(8, "little")
+
+
+async def test_versions_beyond_32_bits_are_compared_whole(
+    writer: OnlineWriter, reader: OnlineReader
+) -> None:
+    large = 2**40
+    assert writer.write_embeddings([embedding_update("u", large)]) == 1
+    assert writer.write_embeddings([embedding_update("u", large - 1)]) == 0
+    assert writer.write_users([user_snapshot("u", large, log_time_ms=NOW_MS)]) == 1
+    assert writer.write_users([user_snapshot("u", large - 1, log_time_ms=NOW_MS)]) == 0
+    assert (await reader.user("u")).version == large
