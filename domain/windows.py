@@ -138,11 +138,10 @@ class Windows:
     def counts(self, now_ms: int) -> Counts:
         """Counts by window and type at an instant.
 
-        An instant before the latest event is answered as of that event: a producer's clock may be
-        ahead of the reader's, and what it sent is already known.
+        An instant before the latest event is answered as of that event, which has pushed out what
+        was too old for it: a producer's clock may be ahead of the reader's.
         """
-        at_ms = now_ms if self.latest_ms is None else max(now_ms, self.latest_ms)
-        return {part.window.name: part.counts(at_ms) for part in self._parts}
+        return {part.window.name: part.counts(now_ms) for part in self._parts}
 
     def to_bytes(self) -> bytes:
         """A compact form, little endian, empty where nothing was counted.

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import windows as module
-from domain.windows import HOUR_MS, MINUTE_MS, TYPES, WINDOWS, Windows, WindowsError
+from domain.windows import (
+    HOUR_MS,
+    MINUTE_MS,
+    TYPES,
+    WINDOWS,
+    Window,
+    Windows,
+    WindowsError,
+)
 
 Event = tuple[str, int]
 START_MS = 1_700_000_000_000
@@ -78,8 +86,17 @@ def test_a_straggler_says_how_many_windows_it_missed(behind_ms: int, missed: int
     assert sum(held) == 3 - missed
 
 
-def test_a_reader_whose_clock_is_behind_sees_the_latest_event() -> None:
-    assert windows_of([("view", START_MS)]).counts(START_MS - 10_000)["5m"] == {"view": 1}
+@pytest.mark.parametrize("window", WINDOWS)
+def test_a_window_is_so_many_buckets_and_not_one_more(window: Window) -> None:
+    at_ms = START_MS // window.bucket_ms * window.bucket_ms
+    for back, held in ((window.buckets - 1, 1), (window.buckets, 0)):
+        windows = windows_of([("view", at_ms), ("click", at_ms - back * window.bucket_ms)])
+        assert windows.counts(at_ms)[window.name].get("click", 0) == held
+
+
+def test_a_reader_whose_clock_is_behind_is_answered_as_of_the_latest_event() -> None:
+    events = [("click", START_MS), ("view", START_MS + 301_000)]
+    assert windows_of(events).counts(START_MS)["5m"] == {"view": 1}
 
 
 def test_a_full_count_goes_on_in_another_entry(monkeypatch: pytest.MonkeyPatch) -> None:
