@@ -1,8 +1,8 @@
 """Events a second of the job user_state on a Flink cluster, beside its domain in a plain loop.
 
 Both take the same events and do the same work: decode, check, apply, keep the state of each user as
-bytes, encode what comes out. The difference is what Flink, RocksDB and Kafka cost. The loop is measured
-before and after: how far its two figures are apart tells how quiet the machine was.
+bytes, encode what comes out. The difference is what Flink, RocksDB and Kafka cost. The loop is
+measured before and after: how far its figures are apart tells how quiet the machine was.
 """
 
 import argparse
@@ -127,7 +127,7 @@ def _on_flink(stack: LocalStack, messages: list[Message], vectors: dict[str, Vec
     create_topics(kafka.bootstrap, scale=kafka.partition_scale, replication=kafka.replication)
     client = redis.Redis.from_url(stack.settings.redis.url)
     for item_id, vector in vectors.items():
-        client.hset(ITEM.of(item_id), "vector", vector.tobytes())
+        client.hset(ITEM.of(item_id), mapping={"vector": vector.tobytes()})
     _produce(kafka.bootstrap, messages)
     stack.freshet("job", "submit", "user_state")
     marks = (len(messages) // 10, len(messages) * 19 // 20)
