@@ -25,7 +25,7 @@ class CandidateSet:
     @property
     def from_sources(self) -> NDArray[np.bool_]:
         """Which source found which row."""
-        return self.places != ABSENT
+        return np.asarray(self.places != ABSENT, np.bool_)
 
     def sources(self) -> tuple[CandidateSource, ...]:
         """The source that places each row highest; on a tie the one that `SOURCES` names first."""

@@ -52,7 +52,8 @@ def light_score(popularity: Floats, *, quality: Floats, freshness: Floats) -> Fl
     >>> light_score(half, quality=half, freshness=half).tolist()
     [0.5]
     """
-    return (0.4 * popularity + 0.3 * quality + 0.3 * freshness).astype(np.float32)
+    score = 0.4 * popularity + 0.3 * quality + 0.3 * freshness
+    return np.asarray(score, np.float32)
 
 
 def _take(

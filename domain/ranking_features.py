@@ -147,7 +147,7 @@ def price_affinity(prices: NDArray[np.float64], log_price: float | None) -> NDAr
     if log_price is None:
         return np.zeros(len(prices))
     distance = np.abs(np.log(np.maximum(prices, 0.01)) - log_price)
-    return np.nan_to_num(np.exp(-distance / PRICE_TOLERANCE), nan=0.0)
+    return np.asarray(np.nan_to_num(np.exp(-distance / PRICE_TOLERANCE), nan=0.0))
 
 
 def _history(taste: Taste, ids: list[str]) -> Floats:

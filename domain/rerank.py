@@ -50,7 +50,8 @@ def relevance_of(scores: Floats, *, freshness: Floats, novel: Mask) -> Floats:
     >>> relevance_of(one, freshness=one, novel=np.array([True])).round(3).tolist()
     [1.0]
     """
-    return (ENGAGEMENT * scores + FRESHNESS * freshness + NOVELTY * novel).astype(np.float32)
+    worth = ENGAGEMENT * scores + FRESHNESS * freshness + NOVELTY * novel
+    return np.asarray(worth, np.float32)
 
 
 def category_cap(count: int) -> int:

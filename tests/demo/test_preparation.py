@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -9,13 +9,13 @@ import pytest
 
 from demo import preparation
 from demo.catalog import CatalogItem
-from demo.preparation import Counted, PreparationError, Sent, serve_catalog
+from demo.preparation import Counted, PreparationError, Sent, popularity_counted, serve_catalog
 from demo.purchases import Purchase
 from demo.service import Service
 from domain.text import TextEncoder
 from settings import Settings
 from stores.online import OnlineReader
-from stores.views import UserView
+from stores.views import ItemView, UserView
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +86,25 @@ async def test_a_history_that_does_not_arrive_is_told_with_counts() -> None:
 
     with pytest.raises(PreparationError, match="2 of 3 events counted, and for 0 s no more"):
         await waiting.wait(patience_s=0.05, report=lambda _: None)
+
+
+class FakeItems:
+    """Two pages of items whose events are counted one more with each look."""
+
+    def __init__(self) -> None:
+        self.looks = count()
+
+    async def all_items(self) -> AsyncIterator[list[ItemView]]:
+        look = next(self.looks)
+        for item_id, total in (("i1", 2), ("i2", 1)):
+            yield [ItemView(item_id=item_id, changed_at_ms=1, total_events=min(look, total))]
+
+
+async def test_the_items_popularity_is_waited_for_too() -> None:
+    seen: list[int] = []
+    await popularity_counted(cast("OnlineReader", FakeItems()), HISTORY, report=seen.append)
+
+    assert seen == [0, 2, 3]
 
 
 @dataclass

@@ -7,7 +7,12 @@ from dataclasses import replace
 
 import pytest
 from kafka import KafkaProducer
-from streams import (
+
+from schemas.codec import encode
+from schemas.topics import DEAD_LETTERS, USER_EVENTS
+from schemas.types import DeadLetter, ItemEvent, UserEvent
+from stack.local import LocalStack
+from tests.e2e.streams import (
     assert_counts_equal_recount,
     eventually,
     job_of,
@@ -17,11 +22,6 @@ from streams import (
     restarts_of,
     start_jobs,
 )
-
-from schemas.codec import encode
-from schemas.topics import DEAD_LETTERS, USER_EVENTS
-from schemas.types import DeadLetter, ItemEvent, UserEvent
-from stack.local import LocalStack
 
 pytestmark = pytest.mark.e2e
 

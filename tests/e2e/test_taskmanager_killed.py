@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from streams import (
+
+from schemas.topics import ITEM_SIGNALS, USER_EVENTS
+from schemas.types import ItemSignal, UserEvent
+from stack.local import LocalStack
+from stores.event_log import EventLog
+from tests.e2e.streams import (
     assert_counts_equal_recount,
     eventually,
     job_of,
@@ -18,11 +23,6 @@ from streams import (
     start_jobs,
     taskmanager_of,
 )
-
-from schemas.topics import ITEM_SIGNALS, USER_EVENTS
-from schemas.types import ItemSignal, UserEvent
-from stack.local import LocalStack
-from stores.event_log import EventLog
 
 pytestmark = pytest.mark.e2e
 

@@ -4,15 +4,6 @@ import random
 
 import numpy as np
 import pytest
-from streams import (
-    assert_counts_equal_recount,
-    eventually,
-    job_of,
-    now_ms,
-    records,
-    recount,
-    start_jobs,
-)
 
 from schemas.redis_keys import ITEM
 from schemas.topics import EMBEDDING_UPDATES, ITEM_SIGNALS, ITEM_SNAPSHOTS, ITEMS, USER_EVENTS
@@ -27,6 +18,15 @@ from schemas.types import (
 from stack.local import LocalStack
 from stores.event_log import EventLog
 from stores.online import connect
+from tests.e2e.streams import (
+    assert_counts_equal_recount,
+    eventually,
+    job_of,
+    now_ms,
+    records,
+    recount,
+    start_jobs,
+)
 
 pytestmark = pytest.mark.e2e
 

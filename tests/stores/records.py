@@ -76,4 +76,5 @@ def deleted_item(item_id: str, version: int) -> ItemSnapshot:
 def unit(seed: int, *, dim: int = 512) -> Vector:
     """A unit vector, another one for every seed."""
     vector = np.random.default_rng(seed).standard_normal(dim).astype("<f4")
-    return vector / np.linalg.norm(vector)
+    scaled: Vector = vector / np.linalg.norm(vector)
+    return scaled

@@ -116,7 +116,7 @@ def test_it_answers_when_the_server_is_back(
     assert answers == []
     servers.up("valkey")
     asking.join(5)
-    assert (answers[0] == unit(1)).all()  # type: ignore[attr-defined]
+    assert (answers[0] == unit(1)).all()
     vectors.close()
 
 

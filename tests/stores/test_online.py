@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 import pytest
-import redis
 
 from schemas.redis_keys import CONTEXT, EMBEDDING, INTERACTIONS, SESSION, TRENDING, USER_FEATURES
 from schemas.types import EmbeddingUpdate
@@ -52,7 +51,7 @@ async def test_a_user_is_read_as_it_was_written(writer: OnlineWriter, reader: On
 
 
 async def test_what_is_not_there_is_a_value_and_reading_makes_no_keys(
-    client: "redis.Redis", reader: OnlineReader
+    client: Any, reader: OnlineReader
 ) -> None:
     user = await reader.user("nobody")
     assert (user.known, user.embedding, user.embedding_version, user.recent) == (False, None, 0, ())
@@ -109,7 +108,7 @@ async def test_the_log_time_that_guards_an_item_never_goes_back(
 
 
 async def test_a_batch_ends_as_its_records_one_by_one_do(
-    writer: OnlineWriter, reader: OnlineReader, client: "redis.Redis"
+    writer: OnlineWriter, reader: OnlineReader, client: Any
 ) -> None:
     users = [user_snapshot(f"u{n % 3}", 1 + n // 3) for n in range(30)]
     updates = [embedding_update(f"u{n % 3}", 1 + n // 3) for n in range(30)]
@@ -128,7 +127,7 @@ async def test_a_batch_ends_as_its_records_one_by_one_do(
     assert len((await reader.user("u0")).recent) == 10
 
 
-async def test_writing_again_changes_nothing(writer: OnlineWriter, client: "redis.Redis") -> None:
+async def test_writing_again_changes_nothing(writer: OnlineWriter, client: Any) -> None:
     def write() -> None:
         writer.write_users([user_snapshot("u", version) for version in range(1, 120)])
         writer.write_embeddings([embedding_update("u", 3)])
@@ -140,7 +139,7 @@ async def test_writing_again_changes_nothing(writer: OnlineWriter, client: "redi
     assert contents(client) == once
 
 
-def test_lifetimes_and_sizes_are_as_declared(writer: OnlineWriter, client: "redis.Redis") -> None:
+def test_lifetimes_and_sizes_are_as_declared(writer: OnlineWriter, client: Any) -> None:
     writer.write_users([user_snapshot("u", version) for version in range(1, 151)])
     writer.write_embeddings([embedding_update("u", 1)])
     declared = {
@@ -157,7 +156,7 @@ def test_lifetimes_and_sizes_are_as_declared(writer: OnlineWriter, client: "redi
     assert newest[0][1] == NOW_MS + 150
 
 
-def test_people_can_read_session_and_features(writer: OnlineWriter, client: "redis.Redis") -> None:
+def test_people_can_read_session_and_features(writer: OnlineWriter, client: Any) -> None:
     writer.write_users([user_snapshot("u", 9, device_type="tv", country='D"E')])
     assert client.hgetall(SESSION.of("session-u")) == {
         b"user_id": b"u",
@@ -176,7 +175,7 @@ def test_people_can_read_session_and_features(writer: OnlineWriter, client: "red
 
 
 async def test_a_user_without_a_session_has_no_session_key(
-    writer: OnlineWriter, client: "redis.Redis", reader: OnlineReader
+    writer: OnlineWriter, client: Any, reader: OnlineReader
 ) -> None:
     writer.write_users([user_snapshot("u", 1, session_id=None)])
     assert client.keys("session:*") == []
@@ -217,7 +216,7 @@ async def test_an_item_loses_what_its_new_version_lacks(
 
 
 async def test_a_deleted_item_leaves_everything_but_its_tombstone(
-    writer: OnlineWriter, reader: OnlineReader, client: "redis.Redis"
+    writer: OnlineWriter, reader: OnlineReader, client: Any
 ) -> None:
     writer.write_items([item_snapshot("i", 1), item_snapshot("j", 1)])
     seen_ms = (await reader.items_changed_since(0))[-1].changed_at_ms
@@ -232,7 +231,7 @@ async def test_a_deleted_item_leaves_everything_but_its_tombstone(
 
 
 async def test_trending_holds_what_can_be_shown_and_no_more_than_declared(
-    writer: OnlineWriter, reader: OnlineReader, client: "redis.Redis"
+    writer: OnlineWriter, reader: OnlineReader, client: Any
 ) -> None:
     assert TRENDING.max_size is not None
     many = [item_snapshot(f"i{n}", 1, trending=float(n)) for n in range(TRENDING.max_size + 5)]
@@ -266,7 +265,7 @@ async def test_changes_are_found_page_by_page_and_none_is_missed(
 
 
 async def test_a_damaged_value_counts_as_missing_and_is_logged(
-    client: "redis.Redis", reader: OnlineReader, caplog: pytest.LogCaptureFixture
+    client: Any, reader: OnlineReader, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.set("context:u", '{"version":1}')
     client.set("embedding:u", b"\1\0\0\0\0\0\0\0short")
@@ -277,7 +276,7 @@ async def test_a_damaged_value_counts_as_missing_and_is_logged(
 
 
 async def test_a_context_of_a_newer_writer_is_still_read(
-    client: "redis.Redis", writer: OnlineWriter, reader: OnlineReader
+    client: Any, writer: OnlineWriter, reader: OnlineReader
 ) -> None:
     writer.write_items([item_snapshot("i", 1)])
     catalog = b'{"item_id":"i","updated_at_ms":1,"title":"t","field_of_tomorrow":1}'
@@ -288,7 +287,7 @@ async def test_a_context_of_a_newer_writer_is_still_read(
 
 
 def test_what_the_server_refuses_is_told_from_what_it_cannot_do_now(
-    client: "redis.Redis", writer: OnlineWriter
+    client: Any, writer: OnlineWriter
 ) -> None:
     client.rpush("context:u", "not a string")
     with pytest.raises(StoreRejected, match=r"Redis refused the write: .*WRONGTYPE"):
@@ -302,7 +301,7 @@ def test_what_the_server_refuses_is_told_from_what_it_cannot_do_now(
 
 
 def test_scripts_are_loaded_again_after_the_server_forgot_them(
-    client: "redis.Redis", writer: OnlineWriter
+    client: Any, writer: OnlineWriter
 ) -> None:
     writer.write_users([user_snapshot("u", 1)])
     client.script_flush()
@@ -370,12 +369,12 @@ async def until_back(reader: OnlineReader) -> float:
     return time.monotonic() - began
 
 
-def contents(client: "redis.Redis") -> dict[bytes, Any]:
+def contents(client: Any) -> dict[bytes, Any]:
     """Every key with its value; not the times of change, which differ from write to write."""
     return {key: _value(client, key) for key in client.scan_iter() if key != b"items:changed"}
 
 
-def _value(client: "redis.Redis", key: bytes) -> Any:
+def _value(client: Any, key: bytes) -> Any:
     match client.type(key):
         case b"hash":
             return client.hgetall(key)
@@ -384,7 +383,7 @@ def _value(client: "redis.Redis", key: bytes) -> Any:
     return client.get(key)
 
 
-def test_the_newest_of_a_batch_of_vectors_wins(writer: OnlineWriter, client: "redis.Redis") -> None:
+def test_the_newest_of_a_batch_of_vectors_wins(writer: OnlineWriter, client: Any) -> None:
     updates: list[EmbeddingUpdate] = [embedding_update("u", version) for version in (1, 3, 2)]
     assert writer.write_embeddings(updates) == 1
     stored = client.get(EMBEDDING.of("u"))

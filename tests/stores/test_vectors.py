@@ -18,6 +18,7 @@ from stores.vectors import (
     VectorWriter,
     ensure_collections,
 )
+from stores.views import Vector
 from tests.stores.records import (
     deleted_item,
     embedding_update,
@@ -263,7 +264,7 @@ async def until_back(reader: VectorReader) -> float:
 
 async def until(
     reader: VectorReader,
-    query: np.ndarray,
+    query: Vector,
     k: int,
     only: ItemFilter | None = None,
     *,
@@ -280,7 +281,7 @@ async def until(
         await asyncio.sleep(0.05)
 
 
-async def until_gone(reader: VectorReader, query: np.ndarray, item_id: str) -> None:
+async def until_gone(reader: VectorReader, query: Vector, item_id: str) -> None:
     began = time.monotonic()
     while item_id in {one for one, _ in await reader.search_items(query, 5)}:
         assert time.monotonic() - began < 10
