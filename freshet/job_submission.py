@@ -160,7 +160,9 @@ def _arguments(
     if checkpoints:
         yield f"-Dexecution.checkpointing.dir={checkpoints}"
     if restore:
-        yield from ("--fromSavepoint", restore)
+        # The job's own checkpoint is the new job's to delete; what somebody else named is not.
+        owned = checkpoints is not None and restore.startswith(checkpoints)
+        yield from ("--fromSavepoint", restore, "--claimMode", "claim" if owned else "no_claim")
     if settings.flink.external:
         yield from _shipped(layout)
     yield from ("--python", str(ROOT / "jobs" / f"{name}.py"))

@@ -16,6 +16,7 @@ from freshet.job_submission import (
 )
 from settings import Settings, load_settings
 from settings.model import FlinkSettings, RedisSettings
+from stack.layout import Layout
 from stack.part import StackError
 from stores.event_log import TopicState
 
@@ -185,3 +186,19 @@ def test_what_a_client_says_went_wrong_is_told_without_frames() -> None:
     said = "INFO start\n\tat a.b(C.java)\njava.lang.Error: no route\n\tat d.e(F.java)\nbye\n"
     assert job_submission._reason(said) == "java.lang.Error: no route"
     assert job_submission._reason("first\n\nlast\n") == "first\nlast"
+
+
+@pytest.mark.parametrize(
+    ("restore", "mode"),
+    [("file:/c/user_state/a/chk-3", "claim"), ("file:/c/savepoints/savepoint-1", "no_claim")],
+)
+def test_only_the_jobs_own_checkpoint_is_taken_over(restore: str, mode: str) -> None:
+    settings = Settings()
+    words = list(
+        job_submission._arguments(
+            settings, Layout.of(settings), "user_state", "file:/c/user_state", restore
+        )
+    )
+    at = words.index("--fromSavepoint")
+    assert words[at : at + 4] == ["--fromSavepoint", restore, "--claimMode", mode]
+    assert "-Dexecution.checkpointing.dir=file:/c/user_state" in words
