@@ -18,6 +18,7 @@ from demo.preparation import (
     Counted,
     PreparationError,
     Sent,
+    popularity_counted,
     send_history,
     serve_catalog,
 )
@@ -116,6 +117,7 @@ class Demonstration:
                 await self._serve_catalog(service)
             with self._step("history", "Loading the history", look="freshet stack logs writers"):
                 await self._count_history(reader)
+                await self._count_popularity(reader)
             with self._step("show", "", look="freshet probe freshness"):
                 return await self._play(service)
 
@@ -156,6 +158,11 @@ class Demonstration:
         except PreparationError as error:
             self._screen.note(f"{error}: contexts live for a day; sending the history again")
             await self._send_and_wait(reader, run=f"{FIRST_RUN}-{secrets.token_hex(4)}")
+
+    async def _count_popularity(self, reader: OnlineReader) -> None:
+        total = len(self._purchases)
+        with Counter("events in popularity", total=total, console=self.console) as counter:
+            await popularity_counted(reader, self._purchases, report=counter.reach)
 
     async def _send_and_wait(self, reader: OnlineReader, *, run: str) -> None:
         total = len(self._purchases)
