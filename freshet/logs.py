@@ -21,6 +21,7 @@ def configure(log_format: Literal["text", "json"], *, level: int = logging.INFO)
 
 def _formatter(log_format: Literal["text", "json"]) -> logging.Formatter:
     shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
