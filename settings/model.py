@@ -62,7 +62,7 @@ class RedisSettings(Section):
 
     external: SecretStr = Field(SecretStr(""), description="redis:// URL of an existing server")
     port: Port = 16379
-    timeout_ms: PositiveMs = 50
+    timeout_ms: PositiveMs = 100
 
     @property
     def url(self) -> str:
@@ -81,7 +81,7 @@ class MilvusSettings(Section):
     inner_port: Port = Field(
         19540, description="first of the eleven ports in a row that its inner services use"
     )
-    timeout_ms: PositiveMs = 150
+    timeout_ms: PositiveMs = 200
 
     @property
     def uri(self) -> str:
@@ -98,7 +98,7 @@ class TritonSettings(Section):
     grpc_port: Port = 18001
     http_port: Port = 18000
     metrics_port: Port = 18002
-    timeout_ms: PositiveMs = 100
+    timeout_ms: PositiveMs = 150
 
     @property
     def address(self) -> str:
