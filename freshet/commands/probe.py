@@ -119,7 +119,7 @@ def _print(plan: "ProbePlan", measured: "Measured") -> None:
         table.add_row(ROWS[name], *times, f"{one.never} of {one.probes}")
     console.print(table)
     pauses = f"{plan.poll_s * 1000:g} ms, then after a fifth of the time so far"
-    console.print(f"\nvisible in an answer, looked for every {pauses}:")
+    console.print(f"\nvisible in an answer, looked for every {pauses}:", soft_wrap=True)
     for line in histogram(seen.answer_ms for seen in measured.seen):
         console.print(line)
 
