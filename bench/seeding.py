@@ -16,6 +16,7 @@ from schemas.types import (
     EmbeddingUpdate,
     Interaction,
     ItemEvent,
+    ItemPopularity,
     ItemSnapshot,
     UserSnapshot,
 )
@@ -36,6 +37,7 @@ class Shop:
     """Items around a centre a category, so that likeness means something."""
 
     items: Sequence[ItemSnapshot]
+    popularity: Sequence[ItemPopularity]
     vectors: Floats
 
     def of_category(self, category: str) -> list[int]:
@@ -56,16 +58,31 @@ def make_shop(count: int, *, seed: int = 7, now_ms: int) -> Shop:
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     events = chance.zipf(1.6, count).clip(max=5_000)
     prices = np.exp(chance.normal(1.0, 0.8, count)).round(2)
-    items = [
-        _item(place, vectors[place], int(events[place]), float(prices[place]), now_ms)
-        for place in range(count)
-    ]
-    return Shop(items=items, vectors=vectors)
+    items = [_item(place, vectors[place], float(prices[place]), now_ms) for place in range(count)]
+    popularity = [_popularity(place, int(events[place]), now_ms) for place in range(count)]
+    return Shop(items=items, popularity=popularity, vectors=vectors)
 
 
-def _item(place: int, vector: Floats, events: int, price: float, now_ms: int) -> ItemSnapshot:
+def _id(place: int) -> str:
+    return f"i{place:05d}"
+
+
+def _popularity(place: int, events: int, now_ms: int) -> ItemPopularity:
+    return ItemPopularity(
+        item_id=_id(place),
+        version=events,
+        timestamp_ms=now_ms,
+        log_time_ms=now_ms,
+        popularity=float(events),
+        popularity_at_ms=now_ms,
+        trending=now_ms / (24 * HOUR_MS) + log2(events),
+        total_events=events,
+    )
+
+
+def _item(place: int, vector: Floats, price: float, now_ms: int) -> ItemSnapshot:
     category = CATEGORIES[place % len(CATEGORIES)]
-    item_id = f"i{place:05d}"
+    item_id = _id(place)
     return ItemSnapshot(
         item_id=item_id,
         version=1,
@@ -80,14 +97,9 @@ def _item(place: int, vector: Floats, events: int, price: float, now_ms: int) ->
             price=price,
             image_url=f"https://example.org/{item_id}.jpg",
         ),
-        popularity=float(events),
-        popularity_at_ms=now_ms,
-        trending=now_ms / (24 * HOUR_MS) + log2(events),
-        total_events=events,
         vector=vector.tobytes(),
         unified=lift(vector).tobytes(),
         modalities=("text",),
-        catalog_changed=True,
     )
 
 
@@ -158,6 +170,7 @@ def fill(settings: Settings, *, items: int, users: int) -> Shop:
     with VectorWriter(settings.milvus.uri, token=token) as vectors:
         for start in range(0, items, BATCH):
             online.write_items(shop.items[start : start + BATCH])
+            online.write_popularity(shop.popularity[start : start + BATCH])
             vectors.upsert_items(shop.items[start : start + BATCH])
     for start in range(0, len(snapshots), BATCH):
         online.write_users(snapshots[start : start + BATCH])

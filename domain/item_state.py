@@ -1,7 +1,8 @@
-"""What is known of one item beside its catalogue entry, and how messages change it.
+"""What must be remembered of one item, and how messages change it.
 
-The entry itself and its vectors are kept beside this state, as the snapshot of the change that
-brought them: every snapshot is whole, because of a compacted topic only an item's last one is left.
+What changes rarely, the catalogue entry with its vectors, leaves apart from what moves with each
+event. Each is whole by itself, because of a compacted topic only an item's last message is left;
+so the entry need not be remembered at all.
 """
 
 from dataclasses import dataclass, replace
@@ -13,18 +14,21 @@ from domain.events import EventLimits
 from domain.fusion import FusionError, fuse, retrieval_vector
 from domain.popularity import NOTHING, add_weight, popularity_at, popularity_weight
 from schemas.collections import ID_MAX_LENGTH, MODALITY_DIM
-from schemas.types import ItemEvent, ItemSignal, ItemSnapshot
+from schemas.types import ItemEvent, ItemPopularity, ItemSignal, ItemSnapshot
 
 MODALITIES = ("text", "image", "audio", "video")
 
 
 @dataclass(slots=True, kw_only=True)
 class ItemState:
-    """One item, changed in place."""
+    """One item, changed in place.
+
+    `version` counts the changes of the catalogue, `total_events` those of the popularity: with one
+    count for both, versions would depend on the order in which the two topics happen to be read.
+    """
 
     version: int = 0
     catalog_at_ms: int | None = None
-    deleted: bool = False
     latest_ms: int = 0
     trending: float = NOTHING
     total_events: int = 0
@@ -79,40 +83,41 @@ def _time_refusal(item: ItemEvent, log_time_ms: int, limits: EventLimits) -> Ite
     )
 
 
-def apply_item(
-    state: ItemState, item: ItemEvent, *, log_time_ms: int, half_life_ms: int
-) -> ItemSnapshot | None:
+def apply_item(state: ItemState, item: ItemEvent, *, log_time_ms: int) -> ItemSnapshot | None:
     """Take in a catalogue message; None where a newer one is known.
 
     >>> state = ItemState()
     >>> new = ItemEvent(item_id="i1", updated_at_ms=2_000, title="Lamp")
-    >>> apply_item(state, new, log_time_ms=2_100, half_life_ms=1_000).catalog.title
+    >>> apply_item(state, new, log_time_ms=2_100).catalog.title
     'Lamp'
     >>> old = ItemEvent(item_id="i1", updated_at_ms=1_000, title="Lmap")
-    >>> apply_item(state, old, log_time_ms=2_200, half_life_ms=1_000) is None
+    >>> apply_item(state, old, log_time_ms=2_200) is None
     True
     """
     if state.catalog_at_ms is not None and item.updated_at_ms < state.catalog_at_ms:
         return None
     state.catalog_at_ms = item.updated_at_ms
-    state.deleted = item.operation == "delete"
     state.version += 1
-    snapshot = _snapshot(state, item.item_id, log_time_ms=log_time_ms, half_life_ms=half_life_ms)
-    if state.deleted:
-        return replace(snapshot, catalog_changed=True)
+    bare = ItemSnapshot(
+        item_id=item.item_id,
+        version=state.version,
+        timestamp_ms=item.updated_at_ms,
+        log_time_ms=log_time_ms,
+    )
+    if item.operation == "delete":
+        return replace(bare, deleted=True)
     vectors = _vectors(item)
     return replace(
-        snapshot,
+        bare,
         catalog=_without_vectors(item),
-        catalog_changed=True,
         modalities=tuple(vectors),
         vector=_as_bytes(retrieval_vector(vectors)) if vectors else None,
         unified=_as_bytes(fuse(vectors)) if vectors else None,
     )
 
 
-def apply_signal(state: ItemState, signal: ItemSignal, *, half_life_ms: int) -> ItemSnapshot:
-    """Take in an event around the item; the snapshot holds what moved, and `with_entry` the rest.
+def apply_signal(state: ItemState, signal: ItemSignal, *, half_life_ms: int) -> ItemPopularity:
+    """Take in an event around the item.
 
     >>> state = ItemState()
     >>> click = ItemSignal(item_id="i1", event_id="e1", user_id="u1", event_type="click",
@@ -126,42 +131,13 @@ def apply_signal(state: ItemState, signal: ItemSignal, *, half_life_ms: int) -> 
         timestamp_ms=signal.timestamp_ms,
         half_life_ms=half_life_ms,
     )
-    state.latest_ms = max(state.latest_ms, signal.timestamp_ms)
+    at_ms = state.latest_ms = max(state.latest_ms, signal.timestamp_ms)
     state.total_events += 1
-    state.version += 1
-    return _snapshot(
-        state, signal.item_id, log_time_ms=signal.log_time_ms, half_life_ms=half_life_ms
-    )
-
-
-def with_entry(snapshot: ItemSnapshot, last: ItemSnapshot | None) -> ItemSnapshot:
-    """Add the entry and the vectors that the last change of the catalogue brought.
-
-    >>> moved = ItemSnapshot(item_id="i1", version=2, timestamp_ms=0, log_time_ms=0)
-    >>> with_entry(moved, replace(moved, version=1, modalities=("text",))).modalities
-    ('text',)
-    """
-    if last is None:
-        return snapshot
-    return replace(
-        snapshot,
-        catalog=last.catalog,
-        vector=last.vector,
-        unified=last.unified,
-        modalities=last.modalities,
-    )
-
-
-def _snapshot(
-    state: ItemState, item_id: str, *, log_time_ms: int, half_life_ms: int
-) -> ItemSnapshot:
-    at_ms = max(state.latest_ms, state.catalog_at_ms or 0)
-    return ItemSnapshot(
-        item_id=item_id,
-        version=state.version,
-        timestamp_ms=at_ms,
-        log_time_ms=log_time_ms,
-        deleted=state.deleted,
+    return ItemPopularity(
+        item_id=signal.item_id,
+        version=state.total_events,
+        timestamp_ms=signal.timestamp_ms,
+        log_time_ms=signal.log_time_ms,
         popularity=popularity_at(state.trending, at_ms=at_ms, half_life_ms=half_life_ms),
         popularity_at_ms=at_ms,
         trending=state.trending,

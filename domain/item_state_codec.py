@@ -5,7 +5,7 @@ from struct import Struct, error
 from domain.item_state import ItemState
 
 FORMAT_VERSION = 1
-_CATALOG, _DELETED = 1, 2
+_CATALOG = 1
 # version, flags, item version, catalogue's time, latest event, trending, events
 _FIXED = Struct("<BBQqqdQ")
 
@@ -23,7 +23,7 @@ def encode_item_state(state: ItemState) -> bytes:
     known = state.catalog_at_ms is not None
     return _FIXED.pack(
         FORMAT_VERSION,
-        _CATALOG * known | _DELETED * state.deleted,
+        _CATALOG * known,
         state.version,
         state.catalog_at_ms or 0,
         state.latest_ms,
@@ -50,7 +50,6 @@ def decode_item_state(stored: bytes) -> ItemState:
     return ItemState(
         version=version,
         catalog_at_ms=catalog_at_ms if flags & _CATALOG else None,
-        deleted=bool(flags & _DELETED),
         latest_ms=latest_ms,
         trending=trending,
         total_events=events,

@@ -17,13 +17,14 @@ from operators.messages import incoming_type
 from schemas.topics import (
     DEAD_LETTERS,
     EMBEDDING_UPDATES,
+    ITEM_POPULARITY,
     ITEM_SIGNALS,
     ITEM_SNAPSHOTS,
     USER_SNAPSHOTS,
     Topic,
 )
 
-ABSOLUTE = (USER_SNAPSHOTS, EMBEDDING_UPDATES, ITEM_SNAPSHOTS)
+ABSOLUTE = (USER_SNAPSHOTS, EMBEDDING_UPDATES, ITEM_SNAPSHOTS, ITEM_POPULARITY)
 DELTAS = (ITEM_SIGNALS, DEAD_LETTERS)
 
 # A broker allows a quarter of an hour unless told otherwise.

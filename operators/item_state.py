@@ -8,13 +8,13 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ValueStateDescriptor
 
 from domain.events import EventLimits
-from domain.item_state import ItemState, apply_item, apply_signal, item_refusal, with_entry
-from domain.item_state_codec import ItemStateError, decode_item_state, encode_item_state
+from domain.item_state import ItemState, apply_item, apply_signal, item_refusal
+from domain.item_state_codec import decode_item_state, encode_item_state
 from operators.counting import Counters
-from operators.messages import PAYLOAD, Incoming, dead_letter, outgoing
+from operators.messages import Incoming, dead_letter, outgoing
 from schemas.codec import DecodeError, decode
-from schemas.topics import ITEM_SIGNALS, ITEM_SNAPSHOTS, ITEMS
-from schemas.types import ItemEvent, ItemSignal, ItemSnapshot
+from schemas.topics import ITEM_POPULARITY, ITEM_SIGNALS, ITEM_SNAPSHOTS, ITEMS
+from schemas.types import ItemEvent, ItemSignal
 
 JOB = "item_state"
 # A snapshot adds two vectors and a few numbers to the catalogue message that it came from.
@@ -29,7 +29,7 @@ class _RefusedError(Exception):
 
 
 class ItemStateOperator(KeyedProcessFunction):
-    """Catalogue messages and signals of an item in; snapshots and dead letters out."""
+    """Catalogue messages and signals of an item in; snapshots, popularity and dead letters out."""
 
     def __init__(self, *, max_ahead_ms: int, half_life_ms: int) -> None:
         self._limits = EventLimits(max_ahead_ms=max_ahead_ms)
@@ -40,9 +40,6 @@ class ItemStateOperator(KeyedProcessFunction):
         self._state = runtime_context.get_state(
             ValueStateDescriptor("item", Types.PICKLED_BYTE_ARRAY())
         )
-        self._entry = runtime_context.get_state(
-            ValueStateDescriptor("entry", Types.PICKLED_BYTE_ARRAY())
-        )
         self._counters = Counters(runtime_context.get_metrics_group())
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:  # noqa: ARG002
@@ -50,11 +47,8 @@ class ItemStateOperator(KeyedProcessFunction):
         message = Incoming(*value)
         stored = self._state.value()
         state = decode_item_state(stored) if stored else ItemState()
-        entry = self._entry.value()
-        last = decode_entry(entry) if entry else None
         try:
-            snapshot = self._apply(state, message, last)
-            row = None if snapshot is None else outgoing(ITEM_SNAPSHOTS, snapshot.item_id, snapshot)
+            row = self._apply(state, message)
         except (DecodeError, _RefusedError) as error:
             yield self._dead(message, error.reason, error.detail)
             return
@@ -66,23 +60,16 @@ class ItemStateOperator(KeyedProcessFunction):
             return
         self._counters.count("accepted")
         self._state.update(encode_item_state(state))
-        if snapshot is not None and snapshot.catalog_changed:
-            self._entry.update(row[PAYLOAD])
         yield row
 
-    def _apply(
-        self, state: ItemState, message: Incoming, last: ItemSnapshot | None
-    ) -> ItemSnapshot | None:
+    def _apply(self, state: ItemState, message: Incoming) -> Row | None:
         if message.topic == ITEM_SIGNALS.name:
             signal = decode(message.value, ItemSignal)
             moved = apply_signal(state, signal, half_life_ms=self._half_life_ms)
-            return with_entry(moved, last)
-        return apply_item(
-            state,
-            self._item(message),
-            log_time_ms=message.log_time_ms,
-            half_life_ms=self._half_life_ms,
-        )
+            return outgoing(ITEM_POPULARITY, moved.item_id, moved)
+        item = self._item(message)
+        snapshot = apply_item(state, item, log_time_ms=message.log_time_ms)
+        return None if snapshot is None else outgoing(ITEM_SNAPSHOTS, snapshot.item_id, snapshot)
 
     def _item(self, message: Incoming) -> ItemEvent:
         if message.value is not None and len(message.value) > LARGEST_ITEM:
@@ -100,16 +87,6 @@ class ItemStateOperator(KeyedProcessFunction):
     def _dead(self, message: Incoming, reason: str, detail: str) -> Row:
         self._counters.dead_letter(reason)
         return dead_letter(message, reason=reason, detail=detail, job=JOB)
-
-
-def decode_entry(stored: bytes) -> ItemSnapshot:
-    """The snapshot that the last change of the catalogue left, or `ItemStateError`."""
-    try:
-        return decode(stored, ItemSnapshot)
-    except DecodeError as error:
-        raise ItemStateError(
-            f"{len(stored)} bytes of an item's entry are damaged: {error}"
-        ) from error
 
 
 def _tombstone(message: Incoming) -> ItemEvent | None:

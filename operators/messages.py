@@ -12,8 +12,6 @@ from schemas.types import DeadLetter, Record
 PAYLOAD_KEPT = 65_536
 KEY_KEPT = 1_024
 DETAIL_KEPT = 500
-# Where an outgoing row has its message.
-PAYLOAD = 2
 
 
 class Incoming(NamedTuple):

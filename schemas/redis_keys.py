@@ -83,7 +83,8 @@ ITEM_FEATURES = RedisKey(
 ITEM = RedisKey(
     pattern="item:{}",
     kind="hash",
-    holds="version, catalog (JSON), vector (512 float32), popularity, popularity_at_ms",
+    holds="catalogue part: version, catalog (JSON), vector (512 float32), shown or deleted; "
+    "popularity part: popularity_version, popularity, popularity_at_ms, trending, total_events",
 )
 ITEMS_CHANGED = RedisKey(
     pattern="items:changed",

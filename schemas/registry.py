@@ -30,6 +30,7 @@ NAMES = (
     "user_snapshot",
     "item_signal",
     "item_snapshot",
+    "item_popularity",
 )
 
 

@@ -9,6 +9,7 @@ from schemas.types import (
     EmbeddingUpdate,
     Impression,
     ItemEvent,
+    ItemPopularity,
     ItemSignal,
     ItemSnapshot,
     Record,
@@ -100,6 +101,9 @@ ITEM_SIGNALS = Topic(
 ITEM_SNAPSHOTS = Topic(
     name="item-snapshots", record=ItemSnapshot, key="item_id", partitions=50, cleanup="compact"
 )
+ITEM_POPULARITY = Topic(
+    name="item-popularity", record=ItemPopularity, key="item_id", partitions=50, cleanup="compact"
+)
 
 TOPICS = (
     USER_EVENTS,
@@ -111,4 +115,5 @@ TOPICS = (
     USER_SNAPSHOTS,
     ITEM_SIGNALS,
     ITEM_SNAPSHOTS,
+    ITEM_POPULARITY,
 )

@@ -777,7 +777,7 @@ class ItemSignal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemSnapshot:
-    """What is known of an item. Topic item-snapshots, keyed by item_id."""
+    """The catalogue's side of an item. Topic item-snapshots, keyed by item_id."""
 
     item_id: str
     version: int
@@ -785,14 +785,9 @@ class ItemSnapshot:
     log_time_ms: int
     deleted: bool = False
     catalog: ItemEvent | None = None
-    popularity: float = 0.0
-    popularity_at_ms: int = 0
-    trending: float = 0.0
-    total_events: int = 0
     vector: bytes | None = None
     unified: bytes | None = None
     modalities: tuple[str, ...] = ()
-    catalog_changed: bool = False
 
     def to_record(self) -> dict[str, Any]:
         """The fields as plain data, as Avro writes them."""
@@ -803,14 +798,9 @@ class ItemSnapshot:
             "log_time_ms": self.log_time_ms,
             "deleted": self.deleted,
             "catalog": self.catalog.to_record() if self.catalog is not None else None,
-            "popularity": self.popularity,
-            "popularity_at_ms": self.popularity_at_ms,
-            "trending": self.trending,
-            "total_events": self.total_events,
             "vector": self.vector,
             "unified": self.unified,
             "modalities": list(self.modalities),
-            "catalog_changed": self.catalog_changed,
         }
 
     @classmethod
@@ -825,14 +815,50 @@ class ItemSnapshot:
             catalog=ItemEvent.from_record(record["catalog"])
             if record["catalog"] is not None
             else None,
+            vector=record["vector"],
+            unified=record["unified"],
+            modalities=tuple(record["modalities"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemPopularity:
+    """How much is going on around an item: what moves with each event. Topic item-popularity, keyed by item_id."""
+
+    item_id: str
+    version: int
+    timestamp_ms: int
+    log_time_ms: int
+    popularity: float = 0.0
+    popularity_at_ms: int = 0
+    trending: float = 0.0
+    total_events: int = 0
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "item_id": self.item_id,
+            "version": self.version,
+            "timestamp_ms": self.timestamp_ms,
+            "log_time_ms": self.log_time_ms,
+            "popularity": self.popularity,
+            "popularity_at_ms": self.popularity_at_ms,
+            "trending": self.trending,
+            "total_events": self.total_events,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            item_id=record["item_id"],
+            version=record["version"],
+            timestamp_ms=record["timestamp_ms"],
+            log_time_ms=record["log_time_ms"],
             popularity=record["popularity"],
             popularity_at_ms=record["popularity_at_ms"],
             trending=record["trending"],
             total_events=record["total_events"],
-            vector=record["vector"],
-            unified=record["unified"],
-            modalities=tuple(record["modalities"]),
-            catalog_changed=record["catalog_changed"],
         )
 
 
@@ -846,4 +872,5 @@ RECORD_NAMES: Mapping[type[Record], str] = {
     UserSnapshot: "user_snapshot",
     ItemSignal: "item_signal",
     ItemSnapshot: "item_snapshot",
+    ItemPopularity: "item_popularity",
 }

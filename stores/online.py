@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
@@ -23,16 +23,20 @@ from schemas.redis_keys import (
     TRENDING,
     USER_FEATURES,
 )
-from schemas.types import EmbeddingUpdate, ItemSnapshot, UserSnapshot
+from schemas.types import EmbeddingUpdate, ItemPopularity, ItemSnapshot, UserSnapshot
 from stores.errors import StoreRejected, StoreUnavailable
 from stores.views import (
+    CATALOG_PART,
+    POPULARITY_PART,
+    ItemPart,
     ItemView,
     UserView,
+    catalog_fields,
     context_json,
     embedding_bytes,
     interaction_json,
-    item_fields,
     item_view,
+    popularity_fields,
     user_view,
 )
 
@@ -42,7 +46,8 @@ LUA = Path(__file__).with_name("lua")
 TOMBSTONE_S = DAY_S
 CONNECTIONS = 64
 
-SnapshotT = TypeVar("SnapshotT", UserSnapshot, ItemSnapshot)
+SnapshotT = TypeVar("SnapshotT", UserSnapshot, ItemSnapshot, ItemPopularity)
+ItemT = TypeVar("ItemT", ItemSnapshot, ItemPopularity)
 
 # The server is there but can't work now; everything else it answers is about what was asked.
 PASSING = (
@@ -110,11 +115,21 @@ class OnlineWriter:
         return self._run("embedding", (_embedding_call(update) for update in latest.values()))
 
     def write_items(self, items: Sequence[ItemSnapshot]) -> int:
-        """Write the latest version of each item, its place in trending, and that it changed."""
-        latest: dict[str, ItemSnapshot] = {}
+        """Write the latest entry of each item, whether it may trend, and that it changed."""
+        return self._write_part(items, CATALOG_PART, catalog_fields)
+
+    def write_popularity(self, moved: Sequence[ItemPopularity]) -> int:
+        """Write how popular each item is now, its place in trending, and that it changed."""
+        return self._write_part(moved, POPULARITY_PART, popularity_fields)
+
+    def _write_part(
+        self, items: Sequence[ItemT], part: ItemPart, fields_of: Callable[[ItemT], dict[str, Any]]
+    ) -> int:
+        latest: dict[str, ItemT] = {}
         for item in items:
             latest[item.item_id] = newer(latest.get(item.item_id), item)
-        return self._run("item", (_item_call(item) for item in latest.values()))
+        calls = (_item_call(item, part, fields_of(item)) for item in latest.values())
+        return self._run("item", calls)
 
     def _run(self, script: str, calls: Iterable[tuple[list[str], list[Any]]]) -> int:
         """Run a script for each of the calls; load it first where the server doesn't have it."""
@@ -206,20 +221,16 @@ def _embedding_call(update: EmbeddingUpdate) -> tuple[list[str], list[Any]]:
     return [EMBEDDING.of(update.user_id)], [version, EMBEDDING.ttl_s, value]
 
 
-def _item_call(item: ItemSnapshot) -> tuple[list[str], list[Any]]:
-    fields = {"version": item.version, "deleted": 1} if item.deleted else item_fields(item)
+def _item_call(
+    item: ItemSnapshot | ItemPopularity, part: ItemPart, fields: dict[str, Any]
+) -> tuple[list[str], list[Any]]:
     arguments = [
-        *(item.item_id, item.version, item.log_time_ms),
-        TOMBSTONE_S if item.deleted else "",
-        repr(item.trending) if _is_shown(item) else "",
-        TRENDING.max_size,
+        *(item.item_id, part.version, part.log_time_ms, item.version, item.log_time_ms),
+        *(TOMBSTONE_S, TRENDING.max_size),
+        *(len(part.fields), *part.fields),
         *_flat(fields),
     ]
     return [ITEM.of(item.item_id), ITEMS_CHANGED.of(), TRENDING.of("all")], arguments
-
-
-def _is_shown(item: ItemSnapshot) -> bool:
-    return not item.deleted and item.catalog is not None and item.catalog.is_active
 
 
 def _flat(fields: dict[str, Any]) -> Iterator[Any]:

@@ -305,6 +305,7 @@ def _is_searchable(item: ItemSnapshot) -> bool:
 
 
 def _item_row(item: ItemSnapshot) -> dict[str, Any]:
+    """The row of an item; its `popularity` is the catalogue's: events would rewrite its vector."""
     assert item.catalog is not None
     assert item.unified is not None
     limits = _limits(ITEM_EMBEDDINGS)
@@ -314,7 +315,7 @@ def _item_row(item: ItemSnapshot) -> dict[str, Any]:
         "category_id": _cut(item.catalog.category_id or "", limits["category_id"]),
         "brand_id": _cut(item.catalog.brand_id or "", limits["brand_id"]),
         "price": _price(item.catalog),
-        "popularity": float(np.float32(item.popularity)),
+        "popularity": item.catalog.popularity_score,
         "freshness": item.catalog.freshness_score,
         "availability": item.catalog.availability,
         "modalities": _cut(",".join(item.modalities), limits["modalities"]),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.collections import USER_DIM
-from schemas.types import Interaction, ItemEvent, ItemSnapshot, UserSnapshot
+from schemas.types import Interaction, ItemEvent, ItemPopularity, ItemSnapshot, UserSnapshot
 
 Vector = NDArray[np.float32]
 
@@ -26,6 +26,27 @@ CATALOG_FIELDS = frozenset(entry.name for entry in fields(ItemEvent)) - MODALITY
 SEQUENCES = frozenset({"categories", "tags"})
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemPart:
+    """What one topic says of an item: fields of the item's hash, with a version of their own."""
+
+    version: str
+    log_time_ms: str
+    fields: tuple[str, ...]
+
+
+CATALOG_PART = ItemPart(
+    version="version",
+    log_time_ms="log_time_ms",
+    fields=("deleted", "shown", "catalog", "vector"),
+)
+POPULARITY_PART = ItemPart(
+    version="popularity_version",
+    log_time_ms="popularity_log_time_ms",
+    fields=("popularity", "popularity_at_ms", "trending", "total_events"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,8 +82,9 @@ class UserView:
 class ItemView:
     """What the online store knows of an item; a deleted one has nothing but its id.
 
-    `catalog` is None while only events of the item are known. `changed_at_ms` is the store's
-    time of the change and different for each; `items_changed_since` goes on from it.
+    `catalog` is None while only events of the item are known, and `version` counts the changes of
+    the catalogue alone. `changed_at_ms` is the store's time of the change and different for each;
+    `items_changed_since` goes on from it.
     """
 
     item_id: str
@@ -125,19 +147,26 @@ def embedding_bytes(vector: bytes, version: int) -> bytes:
     return VERSION.pack(version) + vector
 
 
-def item_fields(item: ItemSnapshot) -> dict[str, Any]:
-    """The hash of an item."""
+def catalog_fields(item: ItemSnapshot) -> dict[str, Any]:
+    """What the hash of an item holds of its catalogue entry; of a deleted one, that it is."""
+    if item.deleted:
+        return {"deleted": 1}
+    catalog = item.catalog
     present = {
-        "catalog": _json(_plain_catalog(item.catalog)) if item.catalog else None,
+        "shown": 1 if catalog and catalog.is_active else None,
+        "catalog": _json(_plain_catalog(catalog)) if catalog else None,
         "vector": item.vector,
     }
+    return {name: value for name, value in present.items() if value is not None}
+
+
+def popularity_fields(moved: ItemPopularity) -> dict[str, Any]:
+    """What the hash of an item holds of its popularity."""
     return {
-        "version": item.version,
-        "popularity": repr(item.popularity),
-        "popularity_at_ms": item.popularity_at_ms,
-        "trending": repr(item.trending),
-        "total_events": item.total_events,
-        **{name: value for name, value in present.items() if value is not None},
+        "popularity": repr(moved.popularity),
+        "popularity_at_ms": moved.popularity_at_ms,
+        "trending": repr(moved.trending),
+        "total_events": moved.total_events,
     }
 
 
@@ -167,13 +196,13 @@ def item_view(item_id: str, changed_at_ms: int, stored: Mapping[bytes, bytes]) -
     return ItemView(
         item_id=item_id,
         changed_at_ms=changed_at_ms,
-        version=int(stored[b"version"]),
+        version=int(stored.get(b"version", 0)),
         catalog=_catalog(json.loads(catalog)) if catalog else None,
         vector=vector_of(stored.get(b"vector"), item_id),
-        popularity=float(stored[b"popularity"]),
-        popularity_at_ms=int(stored[b"popularity_at_ms"]),
-        trending=float(stored[b"trending"]),
-        total_events=int(stored[b"total_events"]),
+        popularity=float(stored.get(b"popularity", 0)),
+        popularity_at_ms=int(stored.get(b"popularity_at_ms", 0)),
+        trending=float(stored.get(b"trending", 0)),
+        total_events=int(stored.get(b"total_events", 0)),
     )
 
 

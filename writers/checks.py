@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from schemas.collections import ID_MAX_LENGTH, ITEM_DIM, USER_DIM
-from schemas.types import EmbeddingUpdate, ItemSnapshot, Record, UserSnapshot
+from schemas.types import EmbeddingUpdate, ItemPopularity, ItemSnapshot, Record, UserSnapshot
 
 FLOAT_BYTES = 4
 
@@ -30,6 +30,8 @@ def problem_of(record: Record) -> Problem | None:
             )
         case ItemSnapshot():
             return _item_problem(record)
+        case ItemPopularity():
+            return _popularity_problem(record)
     return Problem("unexpected_record", f"{type(record).__name__} is written to no store")
 
 
@@ -39,9 +41,15 @@ def _item_problem(item: ItemSnapshot) -> Problem | None:
         _id_problem("item_id", item.item_id)
         or _vector_problem("vector", item.vector, USER_DIM)
         or _vector_problem("unified", item.unified, ITEM_DIM)
-        or _number_problem("popularity", item.popularity)
-        or _number_problem("trending", item.trending)
         or _number_problem("price", price or 0.0)
+    )
+
+
+def _popularity_problem(moved: ItemPopularity) -> Problem | None:
+    return (
+        _id_problem("item_id", moved.item_id)
+        or _number_problem("popularity", moved.popularity)
+        or _number_problem("trending", moved.trending)
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from domain.events import EventLimits
 from domain.fusion import fuse
 from domain.item_state import ItemState, apply_item, apply_signal, item_refusal
-from schemas.types import EventType, ItemEvent, ItemSignal, ItemSnapshot
+from schemas.types import EventType, ItemEvent, ItemPopularity, ItemSignal, ItemSnapshot
 
 HALF_LIFE_MS = 3_600_000
 NOW_MS = 1_700_000_000_000
@@ -17,7 +17,7 @@ ITEM = ItemEvent(item_id="i1", updated_at_ms=NOW_MS, title="Lamp", text_embeddin
 
 
 def take(state: ItemState, item: ItemEvent) -> ItemSnapshot | None:
-    return apply_item(state, item, log_time_ms=NOW_MS + 5, half_life_ms=HALF_LIFE_MS)
+    return apply_item(state, item, log_time_ms=NOW_MS + 5)
 
 
 def signal(kind: EventType, at_ms: int = NOW_MS) -> ItemSignal:
@@ -31,7 +31,7 @@ def signal(kind: EventType, at_ms: int = NOW_MS) -> ItemSignal:
     )
 
 
-def hear(state: ItemState, kind: EventType, at_ms: int = NOW_MS) -> ItemSnapshot:
+def hear(state: ItemState, kind: EventType, at_ms: int = NOW_MS) -> ItemPopularity:
     return apply_signal(state, signal(kind, at_ms), half_life_ms=HALF_LIFE_MS)
 
 
@@ -40,7 +40,7 @@ def test_a_new_item_leaves_with_its_vectors_and_without_its_modalities() -> None
     assert snapshot is not None
     assert snapshot.catalog is not None
     assert (snapshot.catalog.title, snapshot.catalog.text_embedding) == ("Lamp", None)
-    assert (snapshot.version, snapshot.catalog_changed, snapshot.modalities) == (1, True, ("text",))
+    assert (snapshot.version, snapshot.modalities) == (1, ("text",))
     assert np.frombuffer(snapshot.vector or b"", "<f4") == pytest.approx(
         VECTOR / np.linalg.norm(VECTOR), abs=1e-6
     )
@@ -67,28 +67,35 @@ def test_a_deleted_item_stays_deleted_until_a_newer_change() -> None:
     take(state, ITEM)
     gone = take(state, replace(ITEM, operation="delete", updated_at_ms=NOW_MS + 10))
     assert gone is not None
-    assert (gone.deleted, gone.catalog, gone.vector, gone.catalog_changed) == (
-        True,
-        None,
-        None,
-        True,
-    )
+    assert (gone.version, gone.deleted, gone.catalog, gone.vector) == (2, True, None, None)
     assert take(state, replace(ITEM, updated_at_ms=NOW_MS + 9)) is None
-    assert hear(state, "click").deleted
     back = take(state, replace(ITEM, updated_at_ms=NOW_MS + 11))
     assert back is not None
     assert not back.deleted
 
 
-def test_a_signal_leaves_a_small_snapshot() -> None:
+def test_a_signal_tells_how_popular_its_item_is_now() -> None:
+    moved = hear(ItemState(), "purchase", NOW_MS + 100)
+    assert (moved.item_id, moved.version, moved.total_events) == ("i1", 1, 1)
+    assert (moved.timestamp_ms, moved.log_time_ms) == (NOW_MS + 100, NOW_MS + 109)
+    assert moved.popularity == pytest.approx(1.0)
+    assert moved.popularity_at_ms == NOW_MS + 100
+
+
+def test_a_late_event_counts_and_does_not_turn_back_the_time() -> None:
     state = ItemState()
-    take(state, ITEM)
-    snapshot = hear(state, "purchase", NOW_MS + 100)
-    assert (snapshot.catalog, snapshot.vector, snapshot.unified) == (None, None, None)
-    assert (snapshot.catalog_changed, snapshot.version, snapshot.total_events) == (False, 2, 1)
-    assert (snapshot.timestamp_ms, snapshot.log_time_ms) == (NOW_MS + 100, NOW_MS + 109)
-    assert snapshot.popularity == pytest.approx(1.0)
-    assert snapshot.popularity_at_ms == NOW_MS + 100
+    hear(state, "purchase")
+    late = hear(state, "purchase", NOW_MS - HALF_LIFE_MS)
+    assert (late.timestamp_ms, late.popularity_at_ms) == (NOW_MS - HALF_LIFE_MS, NOW_MS)
+    assert late.popularity == pytest.approx(1.5)
+
+
+def test_versions_do_not_depend_on_the_order_in_which_the_topics_are_read() -> None:
+    one, other = ItemState(), ItemState()
+    snapshot, moved = take(one, ITEM), hear(one, "click")
+    assert hear(other, "click") == moved
+    assert take(other, ITEM) == snapshot
+    assert one == other
 
 
 def test_popularity_halves_with_the_half_life() -> None:
@@ -99,13 +106,12 @@ def test_popularity_halves_with_the_half_life() -> None:
     assert later.total_events == 2
 
 
-def test_popularity_outlives_a_change_of_the_catalogue() -> None:
+def test_popularity_outlives_deletion() -> None:
     state = ItemState()
     before = hear(state, "purchase")
-    changed = take(state, ITEM)
-    assert changed is not None
-    assert changed.trending == before.trending
-    assert changed.total_events == 1
+    take(state, replace(ITEM, operation="delete"))
+    assert hear(state, "dismiss").trending == before.trending
+    assert state.total_events == 2
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,7 @@ from domain.item_state_codec import (
 )
 
 GOLDEN = Path(__file__).parent / "golden"
-KNOWN = ItemState(
-    version=3, catalog_at_ms=-7, deleted=True, latest_ms=1_700, trending=2000.25, total_events=2
-)
+KNOWN = ItemState(version=3, catalog_at_ms=-7, latest_ms=1_700, trending=2000.25, total_events=2)
 longs = st.integers(-(2**63), 2**63 - 1)
 counts = st.integers(0, 2**64 - 1)
 
@@ -35,7 +33,6 @@ def test_what_is_written_now_is_what_the_file_holds() -> None:
         ItemState,
         version=counts,
         catalog_at_ms=st.none() | longs,
-        deleted=st.booleans(),
         latest_ms=longs,
         trending=st.floats(allow_nan=False),
         total_events=counts,

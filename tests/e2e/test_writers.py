@@ -7,7 +7,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from uuid import uuid4
 
 import numpy as np
@@ -16,16 +15,30 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.codec import encode
-from schemas.topics import DEAD_LETTERS, EMBEDDING_UPDATES, ITEM_SNAPSHOTS, USER_SNAPSHOTS
-from schemas.types import DeadLetter, EmbeddingUpdate, ItemSnapshot, UserSnapshot
+from schemas.topics import (
+    DEAD_LETTERS,
+    EMBEDDING_UPDATES,
+    ITEM_POPULARITY,
+    ITEM_SNAPSHOTS,
+    USER_SNAPSHOTS,
+)
+from schemas.types import DeadLetter, EmbeddingUpdate, ItemPopularity, ItemSnapshot, UserSnapshot
 from stack.lifecycle import State
 from stack.local import LocalStack
 from stores.errors import StoreUnavailable
 from stores.event_log import EventLog, read
 from stores.online import OnlineReader
 from stores.vectors import VectorReader
-from stores.views import UserView
-from tests.stores.records import deleted_item, embedding_update, item_snapshot, unit, user_snapshot
+from stores.views import ItemView, UserView
+from tests.stores.records import (
+    deleted_item,
+    embedding_update,
+    item_event,
+    item_popularity,
+    item_snapshot,
+    unit,
+    user_snapshot,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -60,8 +73,10 @@ def test_what_the_jobs_emit_is_in_both_stores(
     users = [user_snapshot(f"{name}-u{n % 20}", 1 + n // 20) for n in range(200)]
     updates = [embedding_update(f"{name}-u{n % 20}", 1 + n // 20) for n in range(200)]
     items = [item_snapshot(f"{name}-i{n}", n + 1) for n in range(5)]
-    emit(log, [*users, *updates, *items, deleted_item(f"{name}-i0", 2)])
+    moved = [item_popularity(f"{name}-i{n % 5}", 1 + n // 5) for n in range(50)]
+    emit(log, [*users, *updates, *moved, *items, deleted_item(f"{name}-i0", 2)])
     wait_until_users_are(writers, users, updates)
+    wait_until(lambda: stored_items(writers, name) == {f"{name}-i{n}": 10 for n in range(1, 5)})
     wait_until(lambda: found_in_milvus(writers, 2) == f"{name}-i1")
     wait_until(lambda: found_in_milvus(writers, 1) != f"{name}-i0")
 
@@ -69,7 +84,7 @@ def test_what_the_jobs_emit_is_in_both_stores(
 def test_every_snapshot_reaches_redis_under_load(
     writers: LocalStack, log: EventLog, name: str
 ) -> None:
-    """At 100 events a second, each with its vector and its item.
+    """At 100 events a second, each with its vector and its item's popularity.
 
     What it took is printed, not asserted; docs/decisions/0005-writers.md has the figures.
     """
@@ -112,7 +127,7 @@ def test_messages_that_cannot_be_used_are_dead_letters_and_stop_nothing(
         log.send_raw(USER_SNAPSHOTS, key, payload)
     bad_vector = embedding_update(f"{name}-u", 1, unit(1, dim=8))
     nan_vector = embedding_update(f"{name}-u", 1, np.full(512, np.nan, "<f4"))
-    bad_price = item_snapshot(f"{name}-i", 1, popularity=float("inf"))
+    bad_price = item_snapshot(f"{name}-i", 1, catalog=item_event(f"{name}-i", price=float("inf")))
     redis.Redis.from_url(writers.settings.redis.url).rpush(f"context:{name}-list", "no context")
     refused = user_snapshot(f"{name}-list", 1)
     emit(log, [bad_vector, nan_vector, bad_price, refused])
@@ -221,7 +236,7 @@ def mixed(
 
 def emit(
     log: EventLog,
-    records: Sequence[UserSnapshot | EmbeddingUpdate | ItemSnapshot],
+    records: Sequence[UserSnapshot | EmbeddingUpdate | ItemSnapshot | ItemPopularity],
     *,
     pause_s: float = 0.0,
 ) -> None:
@@ -236,6 +251,8 @@ def emit(
                 sent.append(log.send(EMBEDDING_UPDATES, record.user_id, record))
             case ItemSnapshot():
                 sent.append(log.send(ITEM_SNAPSHOTS, record.item_id, record))
+            case ItemPopularity():
+                sent.append(log.send(ITEM_POPULARITY, record.item_id, record))
     for one in sent:
         one.result(60)
 
@@ -257,13 +274,14 @@ class load:  # noqa: N801
 
     def _run(self) -> None:
         began, n = time.monotonic(), 0
-        item = item_snapshot(f"{self._name}-item", 1)
+        item_id = f"{self._name}-item"
+        self._log.send(ITEM_SNAPSHOTS, item_id, item_snapshot(item_id, 1))
         while not self._over.is_set():
             n += 1
             user_id = f"{self._name}-load{n % 100}"
             self._log.send(USER_SNAPSHOTS, user_id, user_snapshot(user_id, n))
             self._log.send(EMBEDDING_UPDATES, user_id, embedding_update(user_id, n))
-            self._log.send(ITEM_SNAPSHOTS, item.item_id, replace(item, version=n))
+            self._log.send(ITEM_POPULARITY, item_id, item_popularity(item_id, n))
             time.sleep(max(0.0, began + n / self._rate - time.monotonic()))
 
 
@@ -301,6 +319,17 @@ def stored_users(stack: LocalStack, user_ids: Sequence[str]) -> list[UserView]:
             return [await reader.user(user_id, recent=100) for user_id in user_ids]
 
     return asyncio.run(read_all())
+
+
+def stored_items(stack: LocalStack, name: str) -> dict[str, int]:
+    """How many events the items of a test have had: of those that are in the catalogue."""
+
+    async def read_all() -> list[ItemView]:
+        async with OnlineReader(stack.settings.redis.url, timeout_ms=5_000) as reader:
+            return [item async for page in reader.all_items() for item in page]
+
+    found = [item for item in asyncio.run(read_all()) if item.item_id.startswith(f"{name}-")]
+    return {item.item_id: item.total_events for item in found if item.catalog}
 
 
 def found_in_milvus(stack: LocalStack, seed: int) -> str | None:

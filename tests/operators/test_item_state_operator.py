@@ -9,8 +9,8 @@ from domain.item_state_codec import ItemStateError
 from operators import item_state as module
 from operators.item_state import LARGEST_ITEM, ItemStateOperator
 from schemas.codec import encode
-from schemas.topics import ITEM_SIGNALS, ITEM_SNAPSHOTS, ITEMS
-from schemas.types import ItemEvent, ItemSignal, ItemSnapshot
+from schemas.topics import ITEM_POPULARITY, ITEM_SIGNALS, ITEM_SNAPSHOTS, ITEMS
+from schemas.types import ItemEvent, ItemPopularity, ItemSignal, ItemSnapshot
 
 NOW_MS = 1_700_000_000_000
 VECTOR = np.ones(512, dtype="<f4").tobytes()
@@ -40,51 +40,31 @@ def hear(flink: Any, signal: ItemSignal) -> list[Any]:
     return out
 
 
-def test_catalogue_and_signals_of_an_item_share_one_version(flink: Any) -> None:
-    ((topic, key, first),) = ingest(flink, ITEM)
+def test_a_catalogue_message_and_a_signal_leave_for_topics_of_their_own(flink: Any) -> None:
+    ((topic, key, snapshot),) = ingest(flink, ITEM)
     assert (topic, key) == (ITEM_SNAPSHOTS.name, "i1")
-    assert isinstance(first, ItemSnapshot)
-    ((_, _, second),) = hear(flink, SIGNAL)
-    assert (first.version, second.version) == (1, 2)
-    assert (first.catalog_changed, second.catalog_changed) == (True, False)
-    assert second.popularity == pytest.approx(1.0)
+    assert isinstance(snapshot, ItemSnapshot)
+    assert (snapshot.version, snapshot.catalog) == (1, replace(ITEM, text_embedding=None))
+    assert (len(snapshot.vector or b""), len(snapshot.unified or b"")) == (2_048, 4_096)
+    ((topic, key, moved),) = hear(flink, SIGNAL)
+    assert (topic, key) == (ITEM_POPULARITY.name, "i1")
+    assert isinstance(moved, ItemPopularity)
+    assert moved.version == 1
+    assert moved.popularity == pytest.approx(1.0)
     assert flink.counters == {"accepted": 2}
 
 
-def test_a_signal_leaves_a_whole_snapshot(flink: Any) -> None:
-    ((_, _, first),) = ingest(flink, ITEM)
-    ((_, _, second),) = hear(flink, SIGNAL)
-    assert second.catalog == first.catalog == replace(ITEM, text_embedding=None)
-    assert second.vector == first.vector is not None
-    assert second.unified == first.unified is not None
-    assert second.modalities == ("text",)
+def test_a_signal_costs_little_however_large_its_item_is(flink: Any) -> None:
+    ingest(flink, replace(ITEM, description="x" * 10_000))
+    ((_, _, moved),) = hear(flink, SIGNAL)
+    assert len(encode(moved)) < 100
+    assert len(flink.states["item"].values["i1"]) < 100
+    assert list(flink.states) == ["item"]
 
 
-def test_a_signal_after_a_change_has_the_changed_entry(flink: Any) -> None:
-    ingest(flink, ITEM)
-    ingest(flink, replace(ITEM, updated_at_ms=NOW_MS, title="Lantern", text_embedding=None))
-    ((_, _, snapshot),) = hear(flink, SIGNAL)
-    assert snapshot.catalog.title == "Lantern"
-    assert (snapshot.vector, snapshot.unified, snapshot.modalities) == (None, None, ())
-
-
-def test_a_signal_of_an_item_that_nobody_ingested_has_no_entry(flink: Any) -> None:
-    ((_, _, snapshot),) = hear(flink, SIGNAL)
-    assert (snapshot.catalog, snapshot.vector, snapshot.version) == (None, None, 1)
-
-
-def test_a_signal_of_a_deleted_item_has_no_entry(flink: Any) -> None:
-    ingest(flink, ITEM)
-    flink.send(ITEMS.name, None, key=b"i1")
-    ((_, _, snapshot),) = hear(flink, SIGNAL)
-    assert (snapshot.deleted, snapshot.catalog, snapshot.vector) == (True, None, None)
-
-
-def test_an_entry_that_cannot_be_read_stops_the_job(flink: Any) -> None:
-    ingest(flink, ITEM)
-    flink.states["entry"].values["i1"] = b"\x63"
-    with pytest.raises(ItemStateError, match="1 bytes of an item's entry are damaged: not_avro"):
-        hear(flink, SIGNAL)
+def test_a_signal_of_an_item_that_nobody_ingested_counts(flink: Any) -> None:
+    ((topic, _, moved),) = hear(flink, SIGNAL)
+    assert (topic, moved.version, moved.total_events) == (ITEM_POPULARITY.name, 1, 1)
 
 
 def test_an_older_change_gives_nothing(flink: Any) -> None:
@@ -133,7 +113,7 @@ def test_the_largest_item_fits_into_a_snapshot(flink: Any) -> None:
 def test_a_bug_costs_the_record_and_not_the_job(
     flink: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_args: object, **_kwargs: object) -> ItemSnapshot:
+    def broken(*_args: object, **_kwargs: object) -> ItemPopularity:
         raise ZeroDivisionError("half life")
 
     monkeypatch.setattr(module, "apply_signal", broken)

@@ -9,6 +9,7 @@ from schemas.types import (
     EmbeddingUpdate,
     Interaction,
     ItemEvent,
+    ItemPopularity,
     ItemSnapshot,
     UserSnapshot,
 )
@@ -57,16 +58,23 @@ def item_snapshot(item_id: str, version: int, **more: Any) -> ItemSnapshot:
         "timestamp_ms": NOW_MS,
         "log_time_ms": NOW_MS + version,
         "catalog": item_event(item_id),
+        "vector": unit(version).tobytes(),
+        "unified": unit(version, dim=1024).tobytes(),
+        "modalities": ("text",),
+    }
+    return ItemSnapshot(item_id=item_id, version=version, **(defaults | more))
+
+
+def item_popularity(item_id: str, version: int, **more: Any) -> ItemPopularity:
+    defaults: dict[str, Any] = {
+        "timestamp_ms": NOW_MS,
+        "log_time_ms": NOW_MS + version,
         "popularity": float(version),
         "popularity_at_ms": NOW_MS,
         "trending": float(version),
         "total_events": version,
-        "vector": unit(version).tobytes(),
-        "unified": unit(version, dim=1024).tobytes(),
-        "modalities": ("text",),
-        "catalog_changed": True,
     }
-    return ItemSnapshot(item_id=item_id, version=version, **(defaults | more))
+    return ItemPopularity(item_id=item_id, version=version, **(defaults | more))
 
 
 def deleted_item(item_id: str, version: int) -> ItemSnapshot:

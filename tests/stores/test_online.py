@@ -17,6 +17,7 @@ from tests.stores.records import (
     embedding_update,
     interaction,
     item_event,
+    item_popularity,
     item_snapshot,
     unit,
     user_snapshot,
@@ -71,10 +72,12 @@ async def test_an_older_version_never_replaces_a_newer_one(
     assert writer.write_embeddings([embedding_update("u", 4)]) == 0
     assert writer.write_items([item_snapshot("i", 5)]) == 1
     assert writer.write_items([item_snapshot("i", 4)]) == 0
+    assert writer.write_popularity([item_popularity("i", 9)]) == 1
+    assert writer.write_popularity([item_popularity("i", 8)]) == 0
     user, items = await reader.user("u"), await reader.items_changed_since(0)
     assert (user.version, user.country, user.embedding_version) == (5, "FR", 5)
-    assert [(item.item_id, item.version) for item in items] == [("i", 5)]
-    assert await reader.trending(9) == [("i", 5.0)]
+    assert [(item.item_id, item.version, item.total_events) for item in items] == [("i", 5, 9)]
+    assert await reader.trending(9) == [("i", 9.0)]
 
 
 async def test_interactions_of_an_older_version_are_still_added(
@@ -91,20 +94,35 @@ async def test_a_job_that_counts_again_from_one_wins_by_its_later_log_time(
     later_ms = NOW_MS + 60_000
     writer.write_users([user_snapshot("u", 50)])
     writer.write_items([item_snapshot("i", 50)])
+    writer.write_popularity([item_popularity("i", 60)])
     assert writer.write_users([user_snapshot("u", 1, log_time_ms=later_ms)]) == 1
     assert writer.write_items([item_snapshot("i", 1, log_time_ms=later_ms)]) == 1
+    assert writer.write_popularity([item_popularity("i", 2, log_time_ms=later_ms)]) == 1
     assert (await reader.user("u")).version == 1
-    assert [item.version for item in await reader.items_changed_since(0)] == [1]
+    (item,) = await reader.items_changed_since(0)
+    assert (item.version, item.total_events) == (1, 2)
 
 
 async def test_the_log_time_that_guards_an_item_never_goes_back(
     writer: OnlineWriter, reader: OnlineReader
 ) -> None:
-    """Version 8 comes from the slower of two topics; a late version 7 must not replace it."""
-    writer.write_items([item_snapshot("i", 7, log_time_ms=NOW_MS + 100)])
-    writer.write_items([item_snapshot("i", 8, log_time_ms=NOW_MS + 98)])
-    assert writer.write_items([item_snapshot("i", 7, log_time_ms=NOW_MS + 100)]) == 0
-    assert [item.version for item in await reader.items_changed_since(0)] == [8]
+    """Version 8 comes from a slower partition; a late version 7 must not replace it."""
+    writer.write_popularity([item_popularity("i", 7, log_time_ms=NOW_MS + 100)])
+    writer.write_popularity([item_popularity("i", 8, log_time_ms=NOW_MS + 98)])
+    assert writer.write_popularity([item_popularity("i", 7, log_time_ms=NOW_MS + 100)]) == 0
+    assert [item.total_events for item in await reader.items_changed_since(0)] == [8]
+
+
+async def test_neither_part_of_an_item_is_guarded_by_the_version_of_the_other(
+    writer: OnlineWriter, reader: OnlineReader
+) -> None:
+    late_ms = NOW_MS + 90_000
+    assert writer.write_items([item_snapshot("i", 50, log_time_ms=late_ms)]) == 1
+    assert writer.write_popularity([item_popularity("i", 2)]) == 1
+    assert writer.write_popularity([item_popularity("j", 50, log_time_ms=late_ms)]) == 1
+    assert writer.write_items([item_snapshot("j", 2)]) == 1
+    items = await reader.items_changed_since(0)
+    assert [(item.version, item.total_events) for item in items] == [(50, 2), (2, 50)]
 
 
 async def test_a_batch_ends_as_its_records_one_by_one_do(
@@ -113,16 +131,20 @@ async def test_a_batch_ends_as_its_records_one_by_one_do(
     users = [user_snapshot(f"u{n % 3}", 1 + n // 3) for n in range(30)]
     updates = [embedding_update(f"u{n % 3}", 1 + n // 3) for n in range(30)]
     items = [item_snapshot("i", version) for version in (1, 3, 2)]
+    moved = [item_popularity("i", version) for version in (4, 6, 5)]
     for user, update in zip(users, updates, strict=True):
         writer.write_users([user])
         writer.write_embeddings([update])
     for item in items:
         writer.write_items([item])
+    for popularity in moved:
+        writer.write_popularity([popularity])
     one_by_one = contents(client)
     client.flushall()
     assert writer.write_users(users) == 3
     assert writer.write_embeddings(updates) == 3
     assert writer.write_items(items) == 1
+    assert writer.write_popularity(moved) == 1
     assert contents(client) == one_by_one
     assert len((await reader.user("u0")).recent) == 10
 
@@ -132,6 +154,7 @@ async def test_writing_again_changes_nothing(writer: OnlineWriter, client: Any) 
         writer.write_users([user_snapshot("u", version) for version in range(1, 120)])
         writer.write_embeddings([embedding_update("u", 3)])
         writer.write_items([item_snapshot("i", 3), deleted_item("gone", 2)])
+        writer.write_popularity([item_popularity(item_id, 4) for item_id in ("i", "gone", "new")])
 
     write()
     once = contents(client)
@@ -196,11 +219,13 @@ async def test_an_item_is_read_as_it_was_written(
     catalog = item_event(
         'i"1', title="Tässe", tags=("a", "b"), price=2.5, metadata={"k": "v"}, category_id="c"
     )
-    written = item_snapshot('i"1', 3, catalog=catalog, popularity=1.5)
+    written, moved = item_snapshot('i"1', 3, catalog=catalog), item_popularity('i"1', 5)
     writer.write_items([written])
+    writer.write_popularity([moved])
     (item,) = await reader.items_changed_since(0)
-    same = ("item_id", "version", "popularity", "popularity_at_ms", "trending", "total_events")
-    assert [getattr(item, name) for name in same] == [getattr(written, name) for name in same]
+    assert (item.item_id, item.version) == (written.item_id, written.version)
+    same = ("popularity", "popularity_at_ms", "trending", "total_events")
+    assert [getattr(item, name) for name in same] == [getattr(moved, name) for name in same]
     assert item.catalog == catalog
     assert item.vector is not None
     assert item.vector.tobytes() == written.vector
@@ -215,10 +240,70 @@ async def test_an_item_loses_what_its_new_version_lacks(
     assert (item.vector, item.catalog, item.deleted) == (None, None, False)
 
 
+@pytest.mark.parametrize("popularity_first", [True, False])
+async def test_an_items_parts_come_in_any_order(
+    writer: OnlineWriter, reader: OnlineReader, *, popularity_first: bool
+) -> None:
+    if popularity_first:
+        writer.write_popularity([item_popularity("i", 4)])
+        (item,) = await reader.items_changed_since(0)
+        assert (item.catalog, item.vector, item.version, item.total_events) == (None, None, 0, 4)
+        assert not item.deleted
+        assert await reader.trending(9) == []
+    writer.write_items([item_snapshot("i", 1)])
+    if not popularity_first:
+        (item,) = await reader.items_changed_since(0)
+        assert (item.popularity, item.trending, item.total_events) == (0.0, 0.0, 0)
+        assert await reader.trending(9) == []
+        writer.write_popularity([item_popularity("i", 4)])
+    (item,) = await reader.items_changed_since(0)
+    assert item.catalog is not None
+    assert item.vector is not None
+    assert (item.version, item.popularity, item.total_events) == (1, 4.0, 4)
+    assert await reader.trending(9) == [("i", 4.0)]
+
+
+async def test_readers_are_told_of_either_part(writer: OnlineWriter, reader: OnlineReader) -> None:
+    writer.write_items([item_snapshot("i", 1), item_snapshot("j", 1)])
+    since_ms = (await reader.items_changed_since(0))[-1].changed_at_ms
+    writer.write_popularity([item_popularity("i", 1)])
+    (moved,) = await reader.items_changed_since(since_ms)
+    assert (moved.item_id, moved.total_events) == ("i", 1)
+    writer.write_items([item_snapshot("i", 2)])
+    (changed,) = await reader.items_changed_since(moved.changed_at_ms)
+    assert (changed.item_id, changed.version, changed.total_events) == ("i", 2, 1)
+
+
+async def test_events_of_a_deleted_item_do_not_bring_it_back(
+    writer: OnlineWriter, reader: OnlineReader, client: Any
+) -> None:
+    writer.write_items([item_snapshot("i", 1)])
+    writer.write_items([deleted_item("i", 2)])
+    assert writer.write_popularity([item_popularity("i", 3)]) == 1
+    assert writer.write_items([item_snapshot("i", 1)]) == 0
+    (gone,) = await reader.items_changed_since(0)
+    assert (gone.deleted, gone.catalog) == (True, None)
+    assert await reader.trending(9) == []
+    assert 0 < client.ttl("item:i") <= 86_400
+
+
+async def test_an_item_that_comes_back_stays_and_has_its_popularity(
+    writer: OnlineWriter, reader: OnlineReader, client: Any
+) -> None:
+    writer.write_popularity([item_popularity("i", 3)])
+    writer.write_items([deleted_item("i", 1)])
+    writer.write_items([item_snapshot("i", 2)])
+    (item,) = await reader.items_changed_since(0)
+    assert (item.deleted, item.total_events) == (False, 3)
+    assert await reader.trending(9) == [("i", 3.0)]
+    assert client.ttl("item:i") == -1
+
+
 async def test_a_deleted_item_leaves_everything_but_its_tombstone(
     writer: OnlineWriter, reader: OnlineReader, client: Any
 ) -> None:
     writer.write_items([item_snapshot("i", 1), item_snapshot("j", 1)])
+    writer.write_popularity([item_popularity("i", 2), item_popularity("j", 1)])
     seen_ms = (await reader.items_changed_since(0))[-1].changed_at_ms
     writer.write_items([deleted_item("i", 2)])
     assert await reader.trending(10) == [("j", 1.0)]
@@ -234,18 +319,20 @@ async def test_trending_holds_what_can_be_shown_and_no_more_than_declared(
     writer: OnlineWriter, reader: OnlineReader, client: Any
 ) -> None:
     assert TRENDING.max_size is not None
-    many = [item_snapshot(f"i{n}", 1, trending=float(n)) for n in range(TRENDING.max_size + 5)]
-    writer.write_items(many)
-    writer.write_items(
-        [
-            item_snapshot("hidden", 1, trending=9e9, catalog=item_event("hidden", is_active=False)),
-            item_snapshot("unknown", 1, trending=9e9, catalog=None),
-        ]
-    )
+    ids = [f"i{n}" for n in range(TRENDING.max_size + 5)]
+    hidden = item_snapshot("hidden", 1, catalog=item_event("hidden", is_active=False))
+    writer.write_items([hidden, *(item_snapshot(item_id, 1) for item_id in ids)])
+    heaviest = [item_popularity(item_id, 1, trending=9e9) for item_id in ("hidden", "unknown")]
+    moved = [item_popularity(item_id, 1, trending=float(n)) for n, item_id in enumerate(ids)]
+    writer.write_popularity([*moved, *heaviest])
     assert client.zcard(TRENDING.of("all")) == TRENDING.max_size
     assert await reader.trending(2) == [("i1004", 1004.0), ("i1003", 1003.0)]
     writer.write_items([item_snapshot("i1004", 2, catalog=item_event("i1004", is_active=False))])
     assert await reader.trending(1) == [("i1003", 1003.0)]
+    writer.write_popularity([item_popularity("i1004", 2, trending=2000.0)])
+    assert await reader.trending(1) == [("i1003", 1003.0)]
+    writer.write_items([item_snapshot("i1004", 3)])
+    assert await reader.trending(1) == [("i1004", 2000.0)]
 
 
 async def test_changes_are_found_page_by_page_and_none_is_missed(

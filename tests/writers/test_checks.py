@@ -9,6 +9,7 @@ from tests.stores.records import (
     embedding_update,
     interaction,
     item_event,
+    item_popularity,
     item_snapshot,
     unit,
     user_snapshot,
@@ -22,6 +23,7 @@ GOOD: list[Record] = [
     item_snapshot("i", 1),
     item_snapshot("i", 1, vector=None, unified=None, catalog=None),
     deleted_item("i", 1),
+    item_popularity("i", 1),
 ]
 
 
@@ -36,6 +38,13 @@ def test_what_the_jobs_emit_has_no_problem(record: Record) -> None:
         (user_snapshot("", 1), "bad_id", "user_id has 0 bytes; 1 to 256 are allowed"),
         (embedding_update("ü" * 129, 1), "bad_id", "user_id has 258 bytes"),
         (item_snapshot("x" * 257, 1), "bad_id", "item_id has 257 bytes"),
+        (item_popularity("x" * 257, 1), "bad_id", "item_id has 257 bytes"),
+        (
+            item_popularity("i", 1, popularity=float("inf")),
+            "bad_number",
+            "popularity is inf; a finite number",
+        ),
+        (item_popularity("i", 1, trending=float("nan")), "bad_number", "trending is nan"),
         (
             embedding_update("u", 1, unit(1, dim=8)),
             "bad_vector",
@@ -63,8 +72,6 @@ def test_a_problem_has_a_name_and_says_what_was_seen(
     [
         ("vector", b"1234", "bad_vector", "vector has 4 bytes; 512 float32 are 2048"),
         ("unified", b"1234", "bad_vector", "unified has 4 bytes; 1024 float32 are 4096"),
-        ("popularity", float("inf"), "bad_number", "popularity is inf; a finite number"),
-        ("trending", float("nan"), "bad_number", "trending is nan"),
         ("catalog", item_event("i", price=float("-inf")), "bad_number", "price is -inf"),
     ],
 )

@@ -1,34 +1,40 @@
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from schemas.types import EmbeddingUpdate, ItemSnapshot, Record
+from schemas.topics import EMBEDDING_UPDATES, ITEM_POPULARITY, ITEM_SNAPSHOTS, USER_SNAPSHOTS
+from schemas.types import Record
 from stores.event_log import LogMessage, Position
-from tests.stores.records import deleted_item, embedding_update, item_event, item_snapshot, unit
+from tests.stores.records import (
+    embedding_update,
+    item_popularity,
+    item_snapshot,
+    user_snapshot,
+)
 from writers import targets
 from writers.batch import Carried
-from writers.targets import MilvusTarget
+from writers.targets import MilvusTarget, RedisTarget
+
+USER, UPDATE = user_snapshot("u", 1), embedding_update("u", 1)
+ITEM, MOVED = item_snapshot("i", 1), item_popularity("i", 2)
 
 
 class Writer:
-    """Remembers what Milvus would have been told."""
+    """Remembers what a store would have been told, in order."""
 
-    def __init__(self, *_: object, **__: object) -> None:
-        self.users: list[EmbeddingUpdate] = []
-        self.items: list[ItemSnapshot] = []
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Sequence[Record]]] = []
 
-    def upsert_users(self, updates: Sequence[EmbeddingUpdate]) -> None:
-        self.users.extend(updates)
-
-    def upsert_items(self, items: Sequence[ItemSnapshot]) -> None:
-        self.items.extend(items)
+    def __getattr__(self, method: str) -> Any:
+        return lambda records: self.told.append((method, list(records)))
 
 
 @pytest.fixture
 def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
     writer = Writer()
+    monkeypatch.setattr(targets, "OnlineWriter", lambda *_: writer)
     monkeypatch.setattr(targets, "VectorWriter", lambda *_, **__: writer)
-    monkeypatch.setattr(targets, "ensure_collections", lambda *_, **__: [])
     return writer
 
 
@@ -37,44 +43,29 @@ def carried(*records: Record) -> list[Carried]:
     return [Carried(LogMessage(position=position, key=None, value=None), one) for one in records]
 
 
-def test_an_item_is_written_when_more_than_its_popularity_has_changed(writer: Writer) -> None:
-    target = MilvusTarget("http://anywhere")
-    same = {"unified": unit(1, dim=1024).tobytes()}
-    first = item_snapshot("i", 1, catalog_changed=False, **same)
-    news = [
-        item_snapshot("i", 3, unified=unit(2, dim=1024).tobytes()),
-        item_snapshot("i", 4, catalog=item_event("i", updated_at_ms=5), **same),
-        deleted_item("i", 5),
-        item_snapshot("i", 6, **same),
-    ]
-    target.write(carried(first))
-    target.write(carried(item_snapshot("i", 2, popularity=9.0, **same)))
-    assert writer.items == [first]
-    for item in news:
-        target.write(carried(item))
-    assert writer.items == [first, *news]
-
-
-def test_of_a_batch_the_last_snapshot_of_an_item_counts(writer: Writer) -> None:
-    target = MilvusTarget("http://anywhere")
-    target.write(carried(item_snapshot("i", 1), embedding_update("u", 1), item_snapshot("i", 2)))
-    assert [item.version for item in writer.items] == [2]
-    assert [update.user_id for update in writer.users] == ["u"]
-
-
-def test_after_an_outage_everything_is_news_again(writer: Writer) -> None:
-    target = MilvusTarget("http://anywhere")
-    target.write(carried(item_snapshot("i", 1)))
-    target.prepare()
-    target.write(carried(item_snapshot("i", 1)))
-    assert len(writer.items) == 2
-
-
-def test_what_was_written_is_remembered_up_to_a_limit(
-    writer: Writer, monkeypatch: pytest.MonkeyPatch
+def test_redis_is_told_everything_and_vectors_before_the_users_that_name_them(
+    writer: Writer,
 ) -> None:
-    monkeypatch.setattr(targets, "REMEMBERED_ITEMS", 2)
+    target = RedisTarget("redis://anywhere")
+    target.write(carried(USER, MOVED, UPDATE, ITEM))
+    assert writer.told == [
+        ("write_items", [ITEM]),
+        ("write_popularity", [MOVED]),
+        ("write_embeddings", [UPDATE]),
+        ("write_users", [USER]),
+    ]
+    assert set(target.topics) == {
+        USER_SNAPSHOTS,
+        EMBEDDING_UPDATES,
+        ITEM_SNAPSHOTS,
+        ITEM_POPULARITY,
+    }
+
+
+def test_milvus_is_told_vectors_and_never_reads_what_moves_with_each_event(
+    writer: Writer,
+) -> None:
     target = MilvusTarget("http://anywhere")
-    for name in ("a", "b", "c", "c", "a"):
-        target.write(carried(item_snapshot(name, 1)))
-    assert [item.item_id for item in writer.items] == ["a", "b", "c", "a"]
+    target.write(carried(ITEM, UPDATE))
+    assert writer.told == [("upsert_users", [UPDATE]), ("upsert_items", [ITEM])]
+    assert set(target.topics) == {EMBEDDING_UPDATES, ITEM_SNAPSHOTS}
