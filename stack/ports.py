@@ -98,6 +98,6 @@ def _sentence(setting: str, port: int) -> str:
 def _process_name(pid: int | None) -> str:
     try:
         process = psutil.Process(pid)
-        return f"process {process.pid} ({' '.join(process.cmdline())[:80] or process.name()})"
+        return f"process {process.pid} ({process.name()}, running in {process.cwd()})"
     except psutil.Error:
         return f"process {pid}"

@@ -2,7 +2,9 @@ import os
 import random
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 
 from settings import Settings
@@ -31,7 +33,9 @@ def test_a_port_is_free_until_someone_listens(listener: socket.socket) -> None:
 def test_a_taken_port_is_named_with_its_holder_and_what_to_do(listener: socket.socket) -> None:
     port = port_of(listener)
     (sentence,) = taken_ports({"kafka.port": port})
-    assert sentence.startswith(f"port {port} (kafka.port) is taken by process {os.getpid()} (")
+    name, where = psutil.Process().name(), Path.cwd()
+    holder_seen = f"process {os.getpid()} ({name}, running in {where})"
+    assert sentence.startswith(f"port {port} (kafka.port) is taken by {holder_seen}; ")
     assert sentence.endswith(
         "stop that, or choose another port: kafka.port in freshet.toml, or FRESHET_KAFKA__PORT"
     )
