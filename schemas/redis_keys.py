@@ -62,7 +62,7 @@ USER_FEATURES = RedisKey(
     pattern="user:features:{}",
     kind="hash",
     ttl_s=DAY_S,
-    holds="session_views_5min, session_clicks_5min, last_interaction_ts, active_session",
+    holds="last_interaction_ts, active_session, session_interactions, total_interactions, version",
 )
 USER_AGGREGATES = RedisKey(
     pattern="user:agg:{}", kind="hash", ttl_s=DAY_S, holds="views_24h, clicks_24h, ctr_24h"
