@@ -40,6 +40,7 @@ RefusalReason = Literal[
     "bad_position",
     "bad_quantity",
     "bad_price",
+    "bad_vector",
 ]
 
 
@@ -53,7 +54,7 @@ class EventLimits:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why an event is not used: a fixed short name, and what was seen and is allowed."""
+    """Why a message is not used: a fixed short name, and what was seen and is allowed."""
 
     reason: RefusalReason
     detail: str

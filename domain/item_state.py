@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.events import EventLimits
+from domain.events import EventLimits, Refusal
 from domain.fusion import FusionError, fuse, retrieval_vector
 from domain.popularity import NOTHING, add_weight, popularity_at, popularity_weight
 from schemas.collections import ID_MAX_LENGTH, MODALITY_DIM
@@ -34,17 +34,9 @@ class ItemState:
     total_events: int = 0
 
 
-@dataclass(frozen=True)
-class ItemRefusal:
-    """Why a catalogue message is not used: a fixed short name, and what was seen and is allowed."""
-
-    reason: str
-    detail: str
-
-
 def item_refusal(
     item: ItemEvent, *, key: bytes | None, log_time_ms: int, limits: EventLimits
-) -> ItemRefusal | None:
+) -> Refusal | None:
     """Why this catalogue message can't be used, None where it can.
 
     >>> item = ItemEvent(item_id="i1", updated_at_ms=0)
@@ -58,25 +50,25 @@ def item_refusal(
     )
 
 
-def _identity_refusal(item: ItemEvent, key: bytes | None) -> ItemRefusal | None:
+def _identity_refusal(item: ItemEvent, key: bytes | None) -> Refusal | None:
     if not item.item_id:
-        return ItemRefusal("empty_id", "item_id is empty; each item needs one")
+        return Refusal("empty_id", "item_id is empty; each item needs one")
     if key != item.item_id.encode():
         seen = "no key" if key is None else f"key {key[:80]!r}"
-        return ItemRefusal("wrong_key", f"{seen}; the message key must be the item_id, as UTF-8")
+        return Refusal("wrong_key", f"{seen}; the message key must be the item_id, as UTF-8")
     if len(item.item_id.encode()) > ID_MAX_LENGTH:
-        return ItemRefusal("too_long", f"item_id has more than {ID_MAX_LENGTH} bytes")
+        return Refusal("too_long", f"item_id has more than {ID_MAX_LENGTH} bytes")
     if item.price is not None and not (np.isfinite(item.price) and item.price >= 0):
-        return ItemRefusal("bad_price", f"price is {item.price}; a finite number, 0 or more")
+        return Refusal("bad_price", f"price is {item.price}; a finite number, 0 or more")
     return None
 
 
-def _time_refusal(item: ItemEvent, log_time_ms: int, limits: EventLimits) -> ItemRefusal | None:
+def _time_refusal(item: ItemEvent, log_time_ms: int, limits: EventLimits) -> Refusal | None:
     """A change from the future would bar every later one."""
     ahead_ms = item.updated_at_ms - log_time_ms
     if ahead_ms <= limits.max_ahead_ms:
         return None
-    return ItemRefusal(
+    return Refusal(
         "in_future",
         f"updated_at_ms is {ahead_ms} ms ahead of the log's {log_time_ms}; "
         f"at most {limits.max_ahead_ms} allowed",
@@ -150,11 +142,11 @@ def _vectors(item: ItemEvent) -> dict[str, NDArray[np.float32]]:
     return {name: np.frombuffer(raw, dtype="<f4") for name, raw in found.items() if raw is not None}
 
 
-def _vector_refusal(item: ItemEvent) -> ItemRefusal | None:
+def _vector_refusal(item: ItemEvent) -> Refusal | None:
     for name in MODALITIES:
         raw = getattr(item, f"{name}_embedding")
         if raw is not None and len(raw) != 4 * MODALITY_DIM:
-            return ItemRefusal(
+            return Refusal(
                 "bad_vector",
                 f"{name}_embedding has {len(raw)} bytes; {MODALITY_DIM} float32 are "
                 f"{4 * MODALITY_DIM}",
@@ -164,7 +156,7 @@ def _vector_refusal(item: ItemEvent) -> ItemRefusal | None:
         if vectors:
             fuse(vectors)
     except FusionError as error:
-        return ItemRefusal("bad_vector", str(error))
+        return Refusal("bad_vector", str(error))
     return None
 
 
