@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Self
 
-from redis import asyncio as aioredis
-
 from schemas.redis_keys import FEEDBACK_DEDUP, FEEDBACK_IDEMPOTENCY
-from stores.online import translated
+from stores.online import connect_async, disconnect, translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +40,7 @@ class FeedbackMemory:
 
     def __init__(self, url: str, *, timeout_ms: int, connections: int = 16) -> None:
         self._timeout_s = timeout_ms / 1000
-        self._client = aioredis.Redis(
-            connection_pool=aioredis.BlockingConnectionPool.from_url(
-                url,
-                max_connections=connections,
-                timeout=self._timeout_s,
-                socket_timeout=self._timeout_s,
-                socket_connect_timeout=self._timeout_s,
-            )
-        )
+        self._client = connect_async(url, timeout_s=self._timeout_s, connections=connections)
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,8 +50,7 @@ class FeedbackMemory:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._client.aclose()
-        await self._client.connection_pool.disconnect()
+        await disconnect(self._client)
 
     async def recall(
         self, deeds: Sequence[Deed], *, user_id: str, idempotency_key: str | None

@@ -83,6 +83,24 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(STORE, f"{type(error).__name__} {error}".strip()) from error
 
 
+def connect_async(url: str, *, timeout_s: float, connections: int) -> aioredis.Redis:
+    """Make a client whose calls fail in time, also while all its connections are in use."""
+    pool = aioredis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+    )
+    return aioredis.Redis(connection_pool=pool)
+
+
+async def disconnect(client: aioredis.Redis) -> None:
+    """Let go of the connections; a client doesn't close a pool that it was given."""
+    await client.aclose()
+    await client.connection_pool.disconnect()
+
+
 class OnlineWriter:
     """Writes what the jobs emit, a batch in one round trip.
 
@@ -244,14 +262,7 @@ class OnlineReader:
 
     def __init__(self, url: str, *, timeout_ms: int, connections: int = CONNECTIONS) -> None:
         self._timeout_s = timeout_ms / 1000
-        pool = aioredis.BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=self._timeout_s,
-            socket_timeout=self._timeout_s,
-            socket_connect_timeout=self._timeout_s,
-        )
-        self._client = aioredis.Redis(connection_pool=pool)
+        self._client = connect_async(url, timeout_s=self._timeout_s, connections=connections)
 
     async def __aenter__(self) -> Self:
         return self
@@ -261,8 +272,7 @@ class OnlineReader:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._client.aclose()
-        await self._client.connection_pool.disconnect()
+        await disconnect(self._client)
 
     async def ping(self) -> None:
         """Raise `StoreUnavailable` unless the server answers."""
