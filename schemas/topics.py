@@ -63,7 +63,7 @@ ITEMS = Topic(name="items", record=ItemEvent, key="item_id", partitions=50, clea
 PERSONALIZATION_RESULTS = Topic(
     name="personalization-results",
     record=Impression,
-    key="request_id",
+    key="user_id",
     partitions=100,
     retention_ms=30 * DAY_MS,
 )

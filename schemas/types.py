@@ -36,6 +36,7 @@ EventType = Literal[
     "emotional_shift",
     "explicit_feedback",
     "unknown",
+    "erase",
 ]
 
 Direction = Literal["positive", "negative"]
@@ -346,7 +347,7 @@ class ShownItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Impression:
-    """One answer, as it was given. Topic personalization-results, keyed by request_id."""
+    """One answer, as it was given. Topic personalization-results, keyed by user_id: whoever reacts is found where the showing is known."""
 
     request_id: str
     user_id: str
@@ -497,6 +498,8 @@ class EmbeddingUpdate:
     timestamp_ms: int
     embedding: Embedding
     trigger: Trigger | None = None
+    erased: bool = False
+    log_time_ms: int = 0
 
     def to_record(self) -> dict[str, Any]:
         """The fields as plain data, as Avro writes them."""
@@ -506,6 +509,8 @@ class EmbeddingUpdate:
             "timestamp_ms": self.timestamp_ms,
             "embedding": self.embedding.to_record(),
             "trigger": self.trigger.to_record() if self.trigger is not None else None,
+            "erased": self.erased,
+            "log_time_ms": self.log_time_ms,
         }
 
     @classmethod
@@ -519,6 +524,8 @@ class EmbeddingUpdate:
             trigger=Trigger.from_record(record["trigger"])
             if record["trigger"] is not None
             else None,
+            erased=record["erased"],
+            log_time_ms=record["log_time_ms"],
         )
 
 
@@ -537,6 +544,9 @@ class BanditUpdate:
     position: int | None = None
     propensity: float | None = None
     action: str | None = None
+    previous_reward: float | None = None
+    explored: bool | None = None
+    log_time_ms: int = 0
 
     def to_record(self) -> dict[str, Any]:
         """The fields as plain data, as Avro writes them."""
@@ -552,6 +562,9 @@ class BanditUpdate:
             "position": self.position,
             "propensity": self.propensity,
             "action": self.action,
+            "previous_reward": self.previous_reward,
+            "explored": self.explored,
+            "log_time_ms": self.log_time_ms,
         }
 
     @classmethod
@@ -569,6 +582,9 @@ class BanditUpdate:
             position=record["position"],
             propensity=record["propensity"],
             action=record["action"],
+            previous_reward=record["previous_reward"],
+            explored=record["explored"],
+            log_time_ms=record["log_time_ms"],
         )
 
 
@@ -678,6 +694,7 @@ class UserSnapshot:
     windows: bytes = b""
     embedding_version: int = 0
     interaction: Interaction
+    erased: bool = False
 
     def to_record(self) -> dict[str, Any]:
         """The fields as plain data, as Avro writes them."""
@@ -699,6 +716,7 @@ class UserSnapshot:
             "windows": self.windows,
             "embedding_version": self.embedding_version,
             "interaction": self.interaction.to_record(),
+            "erased": self.erased,
         }
 
     @classmethod
@@ -722,6 +740,7 @@ class UserSnapshot:
             windows=record["windows"],
             embedding_version=record["embedding_version"],
             interaction=Interaction.from_record(record["interaction"]),
+            erased=record["erased"],
         )
 
 

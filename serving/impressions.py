@@ -75,7 +75,7 @@ class ImpressionLog:
         while True:
             try:
                 await self._event_log.append(
-                    PERSONALIZATION_RESULTS, impression.request_id, impression
+                    PERSONALIZATION_RESULTS, impression.user_id, impression
                 )
             except LogUnavailable as error:
                 self._metrics.impressions.labels("retried").inc()

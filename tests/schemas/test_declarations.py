@@ -14,7 +14,7 @@ HOUR_MS = 3_600_000
         (topics.USER_EVENTS, 100, 7 * 24, "user_id"),
         (topics.EMBEDDING_UPDATES, 50, 24, "user_id"),
         (topics.BANDIT_UPDATES, 50, 24, "item_id:context_segment"),
-        (topics.PERSONALIZATION_RESULTS, 100, 30 * 24, "request_id"),
+        (topics.PERSONALIZATION_RESULTS, 100, 30 * 24, "user_id"),
     ],
 )
 def test_topics_are_the_documents(
