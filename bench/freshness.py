@@ -1,0 +1,175 @@
+"""From an event produced to its user's state readable in Redis, while the stream is half full.
+
+A process of its own sends a steady load; probes are events of users of whom nobody else sends
+anything, so the version in their context tells when their event is in. `--rate 0` takes half of
+what `bench.stream` has measured here.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import redis
+
+from bench.events import event, item_vectors, store_items
+from bench.result import RESULTS, save
+from demo.freshness import histogram, summary
+from schemas.redis_keys import CONTEXT
+from schemas.topics import USER_EVENTS
+from settings import Settings, load_settings
+from stack.local import LocalStack
+from stores.event_log import EventLog, create_topics
+
+SERVERS = ("kafka", "valkey", "milvus", "flink")
+ITEMS = 1_000
+TICK_S = 0.01
+POLL_S = 0.002
+TIMEOUT_S = 10.0
+
+
+def main() -> None:
+    """Measure, draw and keep the result."""
+    options = _options()
+    if options.load_to:
+        _send_load(options)
+        return
+    rate = options.rate or _half_of_what_was_measured()
+    with tempfile.TemporaryDirectory(prefix="freshet-bench-") as directory:
+        base = Settings(cache_dir=load_settings().cache_dir)
+        stack = LocalStack.beside(base, data_dir=Path(directory))
+        try:
+            times_ms, sent = _measure(stack, options, rate)
+        finally:
+            stack.down()
+    found = summary(times_ms)
+    print("\n".join(histogram(times_ms)))
+    print(f"{rate:,.0f} events/s asked, {sent / options.seconds:,.0f} sent; {found}")
+    figures = {
+        **asdict(found),
+        "load_asked_per_s": round(rate),
+        "load_sent_per_s": round(sent / options.seconds),
+        "histogram": histogram(times_ms),
+        **{name: getattr(options, name) for name in ("seconds", "users", "probes_per_s", "jobs")},
+    }
+    print(f"kept in {save('freshness', figures)}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.freshness", description=__doc__)
+    parser.add_argument("--rate", type=float, default=0.0, help="events/s beside the probes")
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--users", type=int, default=5_000)
+    parser.add_argument("--probes-per-s", type=int, default=10)
+    parser.add_argument("--jobs", nargs="+", default=["user_state"])
+    parser.add_argument("--load-to", default="", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _half_of_what_was_measured() -> float:
+    stored = json.loads((RESULTS / "stream.json").read_text(encoding="utf-8"))
+    return float(stored["figures"]["user_state_events_per_s"]) / 2
+
+
+def _measure(
+    stack: LocalStack, options: argparse.Namespace, rate: float
+) -> tuple[list[float | None], int]:
+    stack.up(*SERVERS)
+    kafka = stack.settings.kafka
+    create_topics(kafka.bootstrap, scale=kafka.partition_scale, replication=kafka.replication)
+    store_items(stack.settings.redis.url, item_vectors(ITEMS))
+    stack.freshet("job", "submit", *options.jobs)
+    stack.up("writers")
+    _probe(stack, seconds=5, per_s=5, prefix="warm-up")
+    with _load(kafka.bootstrap, rate, options) as load:
+        time.sleep(5)
+        times_ms = _probe(stack, options.seconds, options.probes_per_s, prefix="probe")
+    return times_ms, int(load[0] * options.seconds / (options.seconds + 5))
+
+
+@contextmanager
+def _load(bootstrap: str, rate: float, options: argparse.Namespace) -> Iterator[list[int]]:
+    sent = [0]
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "bench.freshness", "--load-to", bootstrap),
+            *("--rate", str(rate), "--seconds", str(options.seconds + 5)),
+            *("--users", str(options.users)),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield sent
+        told, _ = process.communicate(timeout=60)
+        sent[0] = int(told)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _send_load(options: argparse.Namespace) -> None:
+    """Send at a steady rate for so many seconds; what can't be sent in time is not made up for."""
+    rng, sent = random.Random(11), 0
+    ready = [
+        event(
+            f"load{number:028x}",
+            user_id=f"user-{rng.randrange(options.users)}",
+            items=ITEMS,
+            timestamp_ms=int(time.time() * 1000),
+            rng=rng,
+        )
+        for number in range(int(options.rate * options.seconds))
+    ]
+    with EventLog(options.load_to, linger_ms=5, deadline_s=30) as log:
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < options.seconds:
+            due = min(int(passed * options.rate), len(ready))
+            for key, value in ready[sent:due]:
+                log.send_raw(USER_EVENTS, key, value)
+            sent = due
+            time.sleep(TICK_S)
+        log.flush()
+    print(sent)
+
+
+def _probe(stack: LocalStack, seconds: int, per_s: int, *, prefix: str) -> list[float | None]:
+    client = redis.Redis.from_url(stack.settings.redis.url)
+    rng, waiting = random.Random(3), []
+    with EventLog(stack.settings.kafka.bootstrap) as log, ThreadPoolExecutor(16) as pool:
+        pace = threading.Event()
+        for number in range(seconds * per_s):
+            user_id = f"{prefix}-{number}"
+            key, value = event(
+                f"{prefix}-{number}",
+                user_id=user_id,
+                items=ITEMS,
+                timestamp_ms=int(time.time() * 1000),
+                rng=rng,
+            )
+            waiting.append(pool.submit(_time_to_redis, client, log, key, value))
+            pace.wait(1 / per_s)
+        return [one.result() for one in waiting]
+
+
+def _time_to_redis(client: redis.Redis, log: EventLog, key: bytes, value: bytes) -> float | None:
+    began = time.perf_counter()
+    log.send_raw(USER_EVENTS, key, value)
+    while (passed := time.perf_counter() - began) < TIMEOUT_S:
+        if client.exists(CONTEXT.of(key.decode())):
+            return (time.perf_counter() - began) * 1000
+        time.sleep(max(POLL_S, passed * 0.05))
+    return None
+
+
+if __name__ == "__main__":
+    main()
