@@ -1,24 +1,30 @@
 """The job that keeps what is known of each item: its catalogue entry and how popular it is."""
 
 from collections.abc import Callable
+from functools import partial
 
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 
 from jobs.kafka import KafkaLog
-from operators.item_state import JOB, ItemStateOperator
-from operators.messages import outgoing_type
+from operators.flink import FoldOperator, outgoing_type
+from operators.item_state import JOB, ItemFold
 from schemas.topics import ITEM_SIGNALS, ITEMS
 from settings import Settings, load_settings
 
 
 def build(*, source: KeyedStream, sink: Callable[[DataStream], None], settings: Settings) -> None:
     """Wire the job between a stream of `Incoming` by item and a sink of outgoing messages."""
-    operator = ItemStateOperator(
+    operator = FoldOperator(partial(make_fold, settings))
+    items = source.process(operator, output_type=outgoing_type())
+    sink(items.name(JOB).uid(JOB))
+
+
+def make_fold(settings: Settings) -> ItemFold:
+    """The fold of an item."""
+    return ItemFold(
         max_ahead_ms=settings.events.max_ahead_ms,
         half_life_ms=settings.streams.popularity_half_life_ms,
     )
-    items = source.process(operator, output_type=outgoing_type())
-    sink(items.name(JOB).uid(JOB))
 
 
 def main() -> None:

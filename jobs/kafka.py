@@ -13,7 +13,7 @@ from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironme
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
-from operators.messages import incoming_type
+from operators.flink import incoming_type
 from schemas.topics import (
     DEAD_LETTERS,
     EMBEDDING_UPDATES,

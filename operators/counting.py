@@ -1,5 +1,6 @@
-"""Counters of an operator, as Flink's metrics show them."""
+"""Counters of an operator: as Flink's metrics show them, or in a dict."""
 
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -13,10 +14,31 @@ class Counters:
             lambda reason: metric_group.add_group("reason", reason).counter("dead_letters")
         )
 
-    def count(self, name: str) -> None:
-        """One more."""
-        self._counter(name).inc()
+    def count(self, name: str, by: int = 1) -> None:
+        """More of something."""
+        self._counter(name).inc(by)
 
     def dead_letter(self, reason: str) -> None:
         """One more message that could not be used."""
         self._dead(reason).inc()
+
+
+class Tally:
+    """The same without an engine; dead letters are counted as `dead_letters.<reason>`.
+
+    >>> tally = Tally()
+    >>> tally.count("accepted", 2)
+    >>> tally.counters
+    Counter({'accepted': 2})
+    """
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+
+    def count(self, name: str, by: int = 1) -> None:
+        """More of something."""
+        self.counters[name] += by
+
+    def dead_letter(self, reason: str) -> None:
+        """One more message that could not be used."""
+        self.counters[f"dead_letters.{reason}"] += 1

@@ -1,18 +1,13 @@
-"""One operator holds one item: its catalogue messages and the events around it, in one order."""
+"""The fold of one item: its catalogue messages and the events around it, in one order."""
 
-from collections.abc import Iterator
-from typing import Any
-
-from pyflink.common import Row, Types
-from pyflink.datastream import KeyedProcessFunction, RuntimeContext
-from pyflink.datastream.state import ValueStateDescriptor
+from collections.abc import Iterable
 
 from domain.events import EventLimits
 from domain.item_state import ItemState, apply_item, apply_signal, item_refusal
 from domain.item_state_codec import decode_item_state, encode_item_state
-from operators.counting import Counters
-from operators.messages import Incoming, dead_letter, outgoing
-from schemas.codec import DecodeError, decode
+from operators.fold import Counting, Outgoing, RefusedError, outgoing_record
+from operators.messages import Incoming
+from schemas.codec import decode
 from schemas.topics import ITEM_POPULARITY, ITEM_SIGNALS, ITEM_SNAPSHOTS, ITEMS
 from schemas.types import ItemEvent, ItemSignal
 
@@ -21,59 +16,64 @@ JOB = "item_state"
 LARGEST_ITEM = ITEM_SNAPSHOTS.max_message_bytes - 16_384
 
 
-class _RefusedError(Exception):
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
+class ItemFold:
+    """What is known of an item: catalogue messages and signals in, snapshots and popularity out."""
 
-
-class ItemStateOperator(KeyedProcessFunction):
-    """Catalogue messages and signals of an item in; snapshots, popularity and dead letters out."""
+    job = JOB
 
     def __init__(self, *, max_ahead_ms: int, half_life_ms: int) -> None:
         self._limits = EventLimits(max_ahead_ms=max_ahead_ms)
         self._half_life_ms = half_life_ms
 
-    def open(self, runtime_context: RuntimeContext) -> None:
-        """Get hold of the state and the counters."""
-        self._state = runtime_context.get_state(
-            ValueStateDescriptor("item", Types.PICKLED_BYTE_ARRAY())
-        )
-        self._counters = Counters(runtime_context.get_metrics_group())
+    def empty(self) -> ItemState:
+        """An item that nobody heard of."""
+        return ItemState()
 
-    def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:  # noqa: ARG002
+    def decode(self, stored: bytes) -> ItemState:
+        """Read a stored item."""
+        return decode_item_state(stored)
+
+    def encode(self, state: ItemState) -> bytes:
+        """Write an item."""
+        return encode_item_state(state)
+
+    def step(self, state: ItemState, message: Incoming, counters: Counting) -> Iterable[Outgoing]:
         """Take one message of `items` or `item-signals`."""
-        message = Incoming(*value)
-        stored = self._state.value()
-        state = decode_item_state(stored) if stored else ItemState()
-        try:
-            row = self._apply(state, message)
-        except (DecodeError, _RefusedError) as error:
-            yield self._dead(message, error.reason, error.detail)
-            return
-        except Exception as error:  # noqa: BLE001
-            yield self._dead(message, "internal", f"{type(error).__name__}: {error}")
-            return
-        if row is None:
-            self._counters.count("stale")
-            return
-        self._counters.count("accepted")
-        self._state.update(encode_item_state(state))
-        yield row
-
-    def _apply(self, state: ItemState, message: Incoming) -> Row | None:
         if message.topic == ITEM_SIGNALS.name:
-            signal = decode(message.value, ItemSignal)
-            moved = apply_signal(state, signal, half_life_ms=self._half_life_ms)
-            return outgoing(ITEM_POPULARITY, moved.item_id, moved)
-        item = self._item(message)
-        snapshot = apply_item(state, item, log_time_ms=message.log_time_ms)
-        return None if snapshot is None else outgoing(ITEM_SNAPSHOTS, snapshot.item_id, snapshot)
+            out = self._signal(state, message)
+        else:
+            out = self._item(state, message)
+        counters.count("accepted" if out else "stale")
+        return out
 
-    def _item(self, message: Incoming) -> ItemEvent:
+    def due_ms(self, state: ItemState) -> int | None:  # noqa: ARG002
+        """Items wait for nothing."""
+        return None
+
+    def wake(
+        self,
+        state: ItemState,  # noqa: ARG002
+        log_time_ms: int,  # noqa: ARG002
+        counters: Counting,  # noqa: ARG002
+    ) -> Iterable[Outgoing]:
+        """Nothing is ever due."""
+        return ()
+
+    def _signal(self, state: ItemState, message: Incoming) -> tuple[Outgoing, ...]:
+        signal = decode(message.value, ItemSignal)
+        moved = apply_signal(state, signal, half_life_ms=self._half_life_ms)
+        return (outgoing_record(ITEM_POPULARITY, moved.item_id, moved),)
+
+    def _item(self, state: ItemState, message: Incoming) -> tuple[Outgoing, ...]:
+        item = self._valid(message)
+        snapshot = apply_item(state, item, log_time_ms=message.log_time_ms)
+        if snapshot is None:
+            return ()
+        return (outgoing_record(ITEM_SNAPSHOTS, snapshot.item_id, snapshot),)
+
+    def _valid(self, message: Incoming) -> ItemEvent:
         if message.value is not None and len(message.value) > LARGEST_ITEM:
-            raise _RefusedError(
+            raise RefusedError(
                 "too_large", f"{len(message.value)} bytes; at most {LARGEST_ITEM} are allowed"
             )
         item = _tombstone(message) or decode(message.value, ItemEvent)
@@ -81,12 +81,8 @@ class ItemStateOperator(KeyedProcessFunction):
             item, key=message.key, log_time_ms=message.log_time_ms, limits=self._limits
         )
         if refused is not None:
-            raise _RefusedError(refused.reason, refused.detail)
+            raise RefusedError.of(refused)
         return item
-
-    def _dead(self, message: Incoming, reason: str, detail: str) -> Row:
-        self._counters.dead_letter(reason)
-        return dead_letter(message, reason=reason, detail=detail, job=JOB)
 
 
 def _tombstone(message: Incoming) -> ItemEvent | None:

@@ -1,19 +1,15 @@
-"""One operator holds one user: reads the state, applies the event, writes the state, once each."""
+"""The fold of one user: events in; snapshots, vectors and signals to items out."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
-
-from pyflink.common import Row
-from pyflink.datastream import KeyedProcessFunction, RuntimeContext
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from domain.embedding import Vector
 from domain.events import ACTION_WEIGHTS, EventLimits, refusal
 from domain.user_state import Outcome, UserState, apply
 from domain.user_state_codec import decode_user_state, encode_user_state
-from operators.counting import Counters
-from operators.expiry import expiring_bytes
-from operators.messages import Incoming, dead_letter, outgoing
-from schemas.codec import DecodeError, decode
+from operators.fold import Counting, Outgoing, RefusedError, outgoing_record
+from operators.messages import Incoming
+from schemas.codec import decode
 from schemas.topics import EMBEDDING_UPDATES, ITEM_SIGNALS, USER_SNAPSHOTS
 from schemas.types import UserEvent
 
@@ -21,103 +17,97 @@ JOB = "user_state"
 
 
 class ItemVectorSource(Protocol):
-    """Where the operator finds the vector of an item."""
+    """Where the fold finds the vector of an item."""
 
     def get(self, item_id: str) -> Vector | None:
         """Answer the vector, None for an item that has none; wait while the store is away."""
         ...
 
 
-class UserStateOperator(KeyedProcessFunction):
-    """Events of a user in; snapshots, vectors, signals to items and dead letters out.
+class UserFold:
+    """What is known of a user, and what each message changes of it."""
 
-    `item_vectors` is called where the operator runs, once; it must be picklable. The lifetime only
-    bounds what is stored of users who never come back.
-    """
+    job = JOB
 
     def __init__(
         self,
-        item_vectors: Callable[[], ItemVectorSource],
+        item_vectors: ItemVectorSource,
         *,
         max_age_ms: int,
         max_ahead_ms: int,
         dedup_ids: int,
-        lifetime_days: int,
     ) -> None:
-        self._make_item_vectors = item_vectors
+        self._item_vectors = item_vectors
         self._limits = EventLimits(max_age_ms=max_age_ms, max_ahead_ms=max_ahead_ms)
         self._dedup_ids = dedup_ids
-        self._lifetime_days = lifetime_days
 
-    def open(self, runtime_context: RuntimeContext) -> None:
-        """Get hold of the state, the counters and the item vectors."""
-        self._state = runtime_context.get_state(
-            expiring_bytes("user", lifetime_days=self._lifetime_days)
-        )
-        self._counters = Counters(runtime_context.get_metrics_group())
-        self._item_vectors = self._make_item_vectors()
+    def empty(self) -> UserState:
+        """A user who was never seen."""
+        return UserState()
 
-    def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:  # noqa: ARG002
+    def decode(self, stored: bytes) -> UserState:
+        """Read a stored user."""
+        return decode_user_state(stored)
+
+    def encode(self, state: UserState) -> bytes:
+        """Write a user."""
+        return encode_user_state(state)
+
+    def step(self, state: UserState, message: Incoming, counters: Counting) -> Iterable[Outgoing]:
         """Take one message of `user-events`."""
-        message = Incoming(*value)
-        try:
-            event = decode(message.value, UserEvent)
-        except DecodeError as error:
-            yield self._dead(message, error.reason, error.detail)
-            return
+        event = self._event(message)
+        outcome = apply(
+            state,
+            event,
+            item_vector=self._item_vector(event, counters),
+            log_time_ms=message.log_time_ms,
+            dedup_ids=self._dedup_ids,
+        )
+        out = list(_records(event, outcome))
+        _count(outcome, counters)
+        return out
+
+    def due_ms(self, state: UserState) -> int | None:  # noqa: ARG002
+        """Users wait for nothing."""
+        return None
+
+    def wake(
+        self,
+        state: UserState,  # noqa: ARG002
+        log_time_ms: int,  # noqa: ARG002
+        counters: Counting,  # noqa: ARG002
+    ) -> Iterable[Outgoing]:
+        """Nothing is ever due."""
+        return ()
+
+    def _event(self, message: Incoming) -> UserEvent:
+        event = decode(message.value, UserEvent)
         refused = refusal(
             event, key=message.key, log_time_ms=message.log_time_ms, limits=self._limits
         )
         if refused is not None:
-            yield self._dead(message, refused.reason, refused.detail)
-            return
-        yield from self._accept(message, event)
+            raise RefusedError.of(refused)
+        return event
 
-    def _accept(self, message: Incoming, event: UserEvent) -> Iterator[Row]:
-        """A bug that one record sets off costs that record, with its error told, not the job."""
-        vector = self._item_vector(event)
-        stored = self._state.value()
-        state = decode_user_state(stored) if stored else UserState()
-        try:
-            outcome = apply(
-                state,
-                event,
-                item_vector=vector,
-                log_time_ms=message.log_time_ms,
-                dedup_ids=self._dedup_ids,
-            )
-            rows = list(_rows(event, outcome))
-            changed = encode_user_state(state)
-        except Exception as error:  # noqa: BLE001
-            yield self._dead(message, "internal", f"{type(error).__name__}: {error}")
-            return
-        self._count(outcome)
-        if outcome.snapshot is not None:
-            self._state.update(changed)
-        yield from rows
-
-    def _item_vector(self, event: UserEvent) -> Vector | None:
+    def _item_vector(self, event: UserEvent, counters: Counting) -> Vector | None:
         if event.item_id is None or event.event_type not in ACTION_WEIGHTS:
             return None
         vector = self._item_vectors.get(event.item_id)
         if vector is None:
-            self._counters.count("unknown_items")
+            counters.count("unknown_items")
         return vector
 
-    def _count(self, outcome: Outcome) -> None:
-        self._counters.count("duplicates" if outcome.snapshot is None else "accepted")
-        if outcome.late:
-            self._counters.count("late")
 
-    def _dead(self, message: Incoming, reason: str, detail: str) -> Row:
-        self._counters.dead_letter(reason)
-        return dead_letter(message, reason=reason, detail=detail, job=JOB)
+def _count(outcome: Outcome, counters: Counting) -> None:
+    counters.count("duplicates" if outcome.snapshot is None else "accepted")
+    if outcome.late:
+        counters.count("late")
 
 
-def _rows(event: UserEvent, outcome: Outcome) -> Iterator[Row]:
+def _records(event: UserEvent, outcome: Outcome) -> Iterator[Outgoing]:
     if outcome.embedding is not None:
-        yield outgoing(EMBEDDING_UPDATES, event.user_id, outcome.embedding)
+        yield outgoing_record(EMBEDDING_UPDATES, event.user_id, outcome.embedding)
     if outcome.snapshot is not None:
-        yield outgoing(USER_SNAPSHOTS, event.user_id, outcome.snapshot)
+        yield outgoing_record(USER_SNAPSHOTS, event.user_id, outcome.snapshot)
     if outcome.signal is not None:
-        yield outgoing(ITEM_SIGNALS, outcome.signal.item_id, outcome.signal)
+        yield outgoing_record(ITEM_SIGNALS, outcome.signal.item_id, outcome.signal)

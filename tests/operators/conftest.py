@@ -1,14 +1,14 @@
-"""A runtime as small as an operator needs: state by key, and counters that can be read."""
+"""Runs folds without an engine, and opens Flink's operator with a runtime as small as it needs."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from itertools import count
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
-from pyflink.common import Row
 
+from operators.fold import Fold, Outgoing
+from operators.living import Living
 from operators.messages import Incoming
 from schemas.codec import decode
 from schemas.topics import DEAD_LETTERS, TOPICS
@@ -17,73 +17,43 @@ from schemas.types import DeadLetter, Record
 LOG_TIME_MS = 1_700_000_000_000
 RECORDS = {topic.name: topic.record for topic in TOPICS}
 
-
-class Operator(Protocol):
-    def open(self, runtime_context: Any) -> None: ...
-
-    def process_element(self, value: Any, ctx: Any) -> Iterator[Row]: ...
+Told = list[tuple[str, str, Record | None]]
 
 
-@dataclass
-class FakeState:
-    """A value of the current key."""
-
-    runtime: "FakeRuntime"
-    values: dict[str, bytes] = field(default_factory=dict)
-
-    def value(self) -> bytes | None:
-        return self.values.get(self.runtime.key)
-
-    def update(self, value: bytes) -> None:
-        self.values[self.runtime.key] = value
+def told(outgoing: list[Outgoing]) -> Told:
+    """Topic, key and record of each message; None for a tombstone."""
+    return [(one.topic, one.key.decode(), record_of(one)) for one in outgoing]
 
 
-@dataclass
-class FakeMetrics:
-    counters: Counter[str]
-    prefix: str = ""
-
-    def add_group(self, name: str, value: str) -> "FakeMetrics":
-        return FakeMetrics(self.counters, f"{self.prefix}{name}={value}.")
-
-    def counter(self, name: str) -> "FakeCounter":
-        return FakeCounter(self.counters, self.prefix + name)
+def record_of(one: Outgoing) -> Record | None:
+    return None if one.payload is None else decode(one.payload, RECORDS[one.topic])
 
 
-@dataclass
-class FakeCounter:
-    counters: Counter[str]
-    name: str
+class Run:
+    """A fold that lives; `states` are its stored bytes by key."""
 
-    def inc(self) -> None:
-        self.counters[self.name] += 1
-
-
-class FakeRuntime:
-    """Opens an operator and hands it messages as Flink does: one key at a time."""
-
-    def __init__(self, operator: Operator) -> None:
-        self.key = ""
-        self.states: dict[str, FakeState] = {}
-        self.counters: Counter[str] = Counter()
+    def __init__(self, fold: Fold[Any]) -> None:
+        self.living = Living(fold)
         self._offsets = count()
-        self.operator = operator
-        operator.open(self)
 
-    def get_state(self, descriptor: Any) -> FakeState:
-        return self.states.setdefault(descriptor.name, FakeState(self))
+    @property
+    def states(self) -> dict[bytes, bytes]:
+        return self.living.states
 
-    def get_metrics_group(self) -> FakeMetrics:
-        return FakeMetrics(self.counters)
+    @property
+    def counters(self) -> Counter[str]:
+        return self.living.tally.counters
 
     def send(
         self, topic: str, value: bytes | None, *, key: bytes | None, log_time_ms: int = LOG_TIME_MS
-    ) -> list[tuple[str, str, Record]]:
+    ) -> Told:
         """What comes out for a message: topic, key and record."""
-        self.key = (key or b"").decode(errors="replace")
         message = Incoming(key, value, topic, 3, next(self._offsets), log_time_ms)
-        rows = list(self.operator.process_element(Row(*message), None))
-        return [(row[0], row[1].decode(), decode(row[2], RECORDS[row[0]])) for row in rows]
+        return told(list(self.living.take(message)))
+
+    def pass_time(self, log_time_ms: int) -> Told:
+        """What comes out because the log has passed a time."""
+        return told(list(self.living.pass_time(log_time_ms)))
 
     def send_bad(self, topic: str, value: bytes | None, *, key: bytes | None) -> DeadLetter:
         """The dead letter for a message that can't be used; nothing else may come out."""
@@ -94,5 +64,5 @@ class FakeRuntime:
 
 
 @pytest.fixture
-def runtime() -> Callable[[Operator], FakeRuntime]:
-    return FakeRuntime
+def run() -> Callable[[Fold[Any]], Run]:
+    return Run

@@ -1,4 +1,3 @@
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +9,7 @@ from domain import user_state as domain
 from domain.embedding import Vector
 from domain.user_state_codec import UserStateError
 from operators import user_state as module
-from operators.user_state import UserStateOperator
+from operators.user_state import UserFold
 from schemas.codec import encode
 from schemas.topics import EMBEDDING_UPDATES, ITEM_SIGNALS, USER_EVENTS, USER_SNAPSHOTS
 from schemas.types import EmbeddingUpdate, ItemEvent, ItemSignal, UserEvent, UserSnapshot
@@ -38,25 +37,24 @@ def items() -> KnownItems:
 
 
 @pytest.fixture
-def flink(runtime: Callable[[Any], Any], items: KnownItems) -> Any:
-    return runtime(
-        UserStateOperator(
-            lambda: items,
+def lived(run: Callable[[Any], Any], items: KnownItems) -> Any:
+    return run(
+        UserFold(
+            items,
             max_age_ms=86_400_000,
             max_ahead_ms=1_000,
             dedup_ids=10,
-            lifetime_days=30,
         )
     )
 
 
-def send(flink: Any, event: UserEvent) -> list[Any]:
-    out: list[Any] = flink.send(USER_EVENTS.name, encode(event), key=event.user_id.encode())
+def send(lived: Any, event: UserEvent) -> list[Any]:
+    out: list[Any] = lived.send(USER_EVENTS.name, encode(event), key=event.user_id.encode())
     return out
 
 
-def test_an_event_gives_a_vector_a_snapshot_and_a_signal(flink: Any) -> None:
-    out = send(flink, EVENT)
+def test_an_event_gives_a_vector_a_snapshot_and_a_signal(lived: Any) -> None:
+    out = send(lived, EVENT)
     assert [(topic, key) for topic, key, _ in out] == [
         (EMBEDDING_UPDATES.name, "u1"),
         (USER_SNAPSHOTS.name, "u1"),
@@ -69,45 +67,45 @@ def test_an_event_gives_a_vector_a_snapshot_and_a_signal(flink: Any) -> None:
     assert (snapshot.version, snapshot.log_time_ms) == (1, NOW_MS)
     assert isinstance(signal, ItemSignal)
     assert (signal.event_type, signal.log_time_ms) == ("click", NOW_MS)
-    assert flink.counters == {"accepted": 1}
+    assert lived.counters == {"accepted": 1}
 
 
-def test_state_is_kept_by_user(flink: Any) -> None:
+def test_state_is_kept_by_user(lived: Any) -> None:
     for number in range(3):
-        send(flink, replace(EVENT, event_id=f"a{number}"))
-    (_, _, snapshot) = send(flink, replace(EVENT, event_id="b", user_id="u2"))[1]
+        send(lived, replace(EVENT, event_id=f"a{number}"))
+    (_, _, snapshot) = send(lived, replace(EVENT, event_id="b", user_id="u2"))[1]
     assert snapshot.version == 1
-    (_, _, snapshot) = send(flink, replace(EVENT, event_id="a4"))[1]
+    (_, _, snapshot) = send(lived, replace(EVENT, event_id="a4"))[1]
     assert snapshot.version == 4
-    assert set(flink.states["user"].values) == {"u1", "u2"}
+    assert set(lived.states) == {b"u1", b"u2"}
 
 
-def test_a_duplicate_gives_nothing_and_writes_nothing(flink: Any) -> None:
-    send(flink, EVENT)
-    before = flink.states["user"].value()
-    assert send(flink, EVENT) == []
-    assert flink.states["user"].value() is before
-    assert flink.counters == {"accepted": 1, "duplicates": 1}
+def test_a_duplicate_gives_nothing_and_writes_nothing(lived: Any) -> None:
+    send(lived, EVENT)
+    before = lived.states[b"u1"]
+    assert send(lived, EVENT) == []
+    assert lived.states[b"u1"] == before
+    assert lived.counters == {"accepted": 1, "duplicates": 1}
 
 
-def test_an_unknown_item_is_counted_and_teaches_nothing(flink: Any) -> None:
-    out = send(flink, replace(EVENT, item_id="i2"))
+def test_an_unknown_item_is_counted_and_teaches_nothing(lived: Any) -> None:
+    out = send(lived, replace(EVENT, item_id="i2"))
     assert [topic for topic, _, _ in out] == [USER_SNAPSHOTS.name, ITEM_SIGNALS.name]
-    assert flink.counters == {"accepted": 1, "unknown_items": 1}
+    assert lived.counters == {"accepted": 1, "unknown_items": 1}
 
 
 @pytest.mark.parametrize("change", [{"item_id": None}, {"event_type": "scroll"}])
 def test_a_vector_is_asked_for_only_where_it_is_used(
-    flink: Any, items: KnownItems, change: dict[str, Any]
+    lived: Any, items: KnownItems, change: dict[str, Any]
 ) -> None:
-    send(flink, replace(EVENT, **change))
+    send(lived, replace(EVENT, **change))
     assert items.asked == []
 
 
-def test_a_late_event_is_counted(flink: Any) -> None:
-    send(flink, EVENT)
-    send(flink, replace(EVENT, event_id="e2", timestamp_ms=NOW_MS - 600_000))
-    assert flink.counters["late"] == 1
+def test_a_late_event_is_counted(lived: Any) -> None:
+    send(lived, EVENT)
+    send(lived, replace(EVENT, event_id="e2", timestamp_ms=NOW_MS - 600_000))
+    assert lived.counters["late"] == 1
 
 
 GOOD = encode(EVENT)
@@ -133,57 +131,50 @@ GOOD = encode(EVENT)
     ],
 )
 def test_what_cannot_be_used_becomes_a_dead_letter(
-    flink: Any, value: bytes | None, key: bytes | None, reason: str
+    lived: Any, value: bytes | None, key: bytes | None, reason: str
 ) -> None:
-    letter = flink.send_bad(USER_EVENTS.name, value, key=key)
+    letter = lived.send_bad(USER_EVENTS.name, value, key=key)
     assert (letter.reason, letter.job, letter.key) == (reason, "user_state", key)
     assert (letter.topic, letter.partition, letter.offset) == (USER_EVENTS.name, 3, 0)
     assert letter.log_time_ms == NOW_MS
     assert letter.payload == (value or b"")
     assert letter.detail
-    assert flink.counters == {f"reason={reason}.dead_letters": 1}
-    assert flink.states["user"].values == {}
+    assert lived.counters == {f"dead_letters.{reason}": 1}
+    assert lived.states == {}
 
 
-def test_a_huge_message_is_cut(flink: Any) -> None:
+def test_a_huge_message_is_cut(lived: Any) -> None:
     value, key = b"x" * 1_048_576, b"k" * 500_000
-    letter = flink.send_bad(USER_EVENTS.name, value, key=key)
+    letter = lived.send_bad(USER_EVENTS.name, value, key=key)
     assert (len(letter.payload), letter.payload_size) == (65_536, 1_048_576)
     assert len(letter.key) == 1_024
     assert len(encode(letter)) < 70_000
 
 
-def test_the_largest_event_is_taken(flink: Any) -> None:
-    out = send(flink, replace(EVENT, text="x" * 1_000_000, context={"k" * 1_000: "v" * 10_000}))
+def test_the_largest_event_is_taken(lived: Any) -> None:
+    out = send(lived, replace(EVENT, text="x" * 1_000_000, context={"k" * 1_000: "v" * 10_000}))
     assert sum(len(encode(record)) for _, _, record in out) < 4_096
 
 
 def test_a_bug_costs_the_record_and_not_the_job(
-    flink: Any, monkeypatch: pytest.MonkeyPatch
+    lived: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send(flink, EVENT)
+    send(lived, EVENT)
 
     def broken(*_args: object, **_kwargs: object) -> domain.Outcome:
         raise KeyError("size")
 
     monkeypatch.setattr(module, "apply", broken)
     second = replace(EVENT, event_id="e2")
-    letter = flink.send_bad(USER_EVENTS.name, encode(second), key=b"u1")
+    letter = lived.send_bad(USER_EVENTS.name, encode(second), key=b"u1")
     assert (letter.reason, letter.detail) == ("internal", "KeyError: 'size'")
     monkeypatch.undo()
-    (_, _, snapshot) = send(flink, second)[1]
+    (_, _, snapshot) = send(lived, second)[1]
     assert snapshot.version == 2
 
 
-def test_state_that_cannot_be_read_stops_the_job(flink: Any) -> None:
+def test_state_that_cannot_be_read_stops_the_job(lived: Any) -> None:
     """It is no fault of the record: dropping every event of the user would be worse."""
-    flink.states["user"].values["u1"] = b"\x63"
+    lived.states[b"u1"] = b"\x63"
     with pytest.raises(UserStateError, match="format 99"):
-        send(flink, EVENT)
-
-
-def test_the_operator_travels_to_the_cluster() -> None:
-    operator = UserStateOperator(
-        KnownItems, max_age_ms=1, max_ahead_ms=1, dedup_ids=1, lifetime_days=1
-    )
-    assert isinstance(pickle.loads(pickle.dumps(operator)), UserStateOperator)
+        send(lived, EVENT)
