@@ -133,11 +133,22 @@ class StreamSettings(Section):
     popularity_half_life_h: float = Field(
         24, gt=0, le=8_760, description="after so many hours an event counts half for its item"
     )
+    attribution_window_s: float = Field(
+        1_800, gt=0, le=86_400, description="reactions count for so long after a showing"
+    )
+    pending_requests: int = Field(
+        8, ge=1, le=256, description="answers of a user whose reactions are awaited at a time"
+    )
 
     @property
     def popularity_half_life_ms(self) -> int:
         """The half-life in milliseconds."""
         return int(self.popularity_half_life_h * 3_600_000)
+
+    @property
+    def attribution_window_ms(self) -> int:
+        """The window in milliseconds."""
+        return int(self.attribution_window_s * 1_000)
 
 
 class WriterSettings(Section):

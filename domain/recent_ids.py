@@ -1,0 +1,31 @@
+"""The last ids that were seen, as 64-bit digests, oldest first."""
+
+from __future__ import annotations
+
+from array import array
+from hashlib import blake2b
+
+
+def digest_of(text: str) -> int:
+    """A 64-bit number that stands for an id.
+
+    >>> digest_of("e1") == digest_of("e1") != digest_of("e2")
+    True
+    """
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def remember(recent: array[int], text: str, *, limit: int) -> bool:
+    """Keep an id among the last `limit`, in place; False where it is there already.
+
+    >>> seen = array("Q")
+    >>> remember(seen, "e1", limit=2), remember(seen, "e1", limit=2)
+    (True, False)
+    """
+    digest = digest_of(text)
+    if digest in recent:
+        return False
+    recent.append(digest)
+    if len(recent) > limit:
+        del recent[: len(recent) - limit]
+    return True
