@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Bootstraps everything else; its own version is pinned here because nothing is installed yet.
 UV_VERSION := 0.13.8
 STAMP := $(VENV)/.setup-done
-EXTRAS := jobs stack dev
+EXTRAS := jobs stack lake dev
 
 # uv reads its own variables only. Whoever told pip where packages come from has said enough.
 comma := ,
