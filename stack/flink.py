@@ -158,7 +158,7 @@ def _jobmanager(settings: Settings, layout: Layout) -> Program:
 
 
 def _taskmanagers(settings: Settings, layout: Layout) -> tuple[Program, ...]:
-    """One that dies is started again, under its old name: its jobs are moved at once."""
+    """Each comes back under its old name: its jobs are moved at once."""
     return tuple(
         _program(
             name,
@@ -186,7 +186,7 @@ def _program(name: str, script: str, metrics_port: int, layout: Layout, *more: s
             "PYTHONPATH": _python_path(),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         },
-        restart=name.startswith("taskmanager"),
+        restart=True,
     )
 
 

@@ -51,6 +51,7 @@ def _broker(layout: Layout) -> Program:
             *("kafka.Kafka", str(_properties_file(layout))),
         ),
         cwd=_home(layout),
+        restart=True,
     )
 
 

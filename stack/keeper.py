@@ -5,8 +5,10 @@ Run as a script with nothing but the standard library, so that a keeper is small
 keeper holds the lock (`ALREADY_KEPT`), or with the reason on stderr.
 """
 
+import contextlib
 import ctypes
 import fcntl
+import glob
 import json
 import os
 import signal
@@ -20,6 +22,8 @@ ALREADY_KEPT = 3
 FIRST_RESTART_DELAY_S = 0.5
 LAST_RESTART_DELAY_S = 10.0
 SETTLED_S = 30.0
+# A program that ends by itself so soon after its first start can't be started: it has said why.
+FIRST_START_S = 10.0
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 
@@ -33,7 +37,9 @@ class Keeper:
         self.stopping = False
         self.restarts = 0
         self.delay_s = FIRST_RESTART_DELAY_S
-        self.started_ms = now_ms()
+        self.started_ms = self.restarted_ms = now_ms()
+        self.last_code: int | None = None
+        self.last_end_ms: int | None = None
         self.child: subprocess.Popen[bytes] | None = None
 
     def run(self, started: int) -> None:
@@ -66,13 +72,32 @@ class Keeper:
         while True:
             began = time.monotonic()
             code = self.wait_for_child()
-            if self.stopping or not self.spec["restart"]:
+            lived_s = time.monotonic() - began
+            if not self.is_to_come_back(code, lived_s=lived_s):
                 self.record(exit_code=code)
                 return
-            if not self.pause_before_restart(lived_s=time.monotonic() - began):
+            self.last_code, self.last_end_ms = code, now_ms()
+            self.record(exit_code=None)
+            self.sweep()
+            if not self.pause_before_restart(lived_s=lived_s):
                 return
             self.restarts += 1
+            self.restarted_ms = now_ms()
             self.start_child()
+
+    def is_to_come_back(self, code: int, *, lived_s: float) -> bool:
+        """Whether to start a program again; a signal ended it if its code is negative."""
+        cannot_start = self.restarts == 0 and code >= 0 and lived_s < FIRST_START_S
+        return bool(self.spec["restart"]) and not self.stopping and not cannot_start
+
+    def sweep(self) -> None:
+        """End what a dead program left of itself, and remove its files outside its directory."""
+        for pid in session_members(os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pattern in self.spec["debris"]:
+            for file in glob.glob(pattern):  # noqa: PTH207 (an absolute pattern)
+                Path(file).unlink(missing_ok=True)
 
     def wait_for_child(self) -> int:
         """Exit code of the program; negative is the signal that killed it."""
@@ -109,6 +134,9 @@ class Keeper:
             "pid": self.child.pid,
             "started_ms": self.started_ms,
             "restarts": self.restarts,
+            "restarted_ms": self.restarted_ms,
+            "last_code": self.last_code,
+            "last_end_ms": self.last_end_ms,
             "exit_code": exit_code,
             "ended_ms": None if exit_code is None else now_ms(),
         }
@@ -126,6 +154,19 @@ class Keeper:
 def now_ms() -> int:
     """Milliseconds since the epoch."""
     return int(time.time() * 1000)
+
+
+def session_members(leader: int) -> list[int]:
+    """The other living processes of a session, where the kernel tells (Linux)."""
+    found = []
+    for stat in glob.glob("/proc/[0-9]*/stat"):  # noqa: PTH207 (quicker, and by text alone)
+        with contextlib.suppress(OSError):
+            # The name of a program stands in brackets and may hold anything.
+            pid, _, after = Path(stat).read_text(errors="replace").partition(" ")
+            session = int(after.rpartition(")")[2].split()[3])
+            if session == leader and int(pid) != leader:
+                found.append(int(pid))
+    return found
 
 
 def die_with_parent() -> None:

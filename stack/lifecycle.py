@@ -182,7 +182,7 @@ def _state(
         return State.DIED, "; ".join(_obituary(name, records[name]) for name in dead)
     trouble = part.trouble()
     if not trouble:
-        return State.RUNNING, ""
+        return State.RUNNING, "; ".join(_comebacks(records))
     young = _age_s([record for record in records.values() if record]) < START_LIMIT_S
     return (State.STARTING if young else State.UNWELL), trouble
 
@@ -192,14 +192,26 @@ def _obituary(name: str, record: processes.Record | None) -> str:
         return f"{name} was not started"
     if record.exit_code is None or record.ended_ms is None:
         return f"{name} vanished together with its keeper (process {record.keeper})"
-    when = datetime.fromtimestamp(record.ended_ms / 1000, UTC).strftime("%H:%M:%S UTC")
-    code = record.exit_code
+    return f"{name} {_end(record.exit_code, record.ended_ms)}"
+
+
+def _comebacks(records: Mapping[str, processes.Record | None]) -> Iterator[str]:
+    for name, record in records.items():
+        if record is not None and record.last_code is not None and record.last_end_ms is not None:
+            yield f"{name} {_end(record.last_code, record.last_end_ms)}, and came back"
+
+
+def _end(code: int, ended_ms: int) -> str:
+    when = datetime.fromtimestamp(ended_ms / 1000, UTC).strftime("%H:%M:%S UTC")
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    return f"{name} {how} at {when}"
+    return f"{how} at {when}"
 
 
 def _age_s(records: Sequence[processes.Record]) -> float:
-    return time.time() - max(record.started_ms for record in records) / 1000
+    began_ms = max(
+        max(record.started_ms, record.restarted_ms, record.last_end_ms or 0) for record in records
+    )
+    return time.time() - began_ms / 1000
 
 
 def _refuse_taken_ports(parts: Sequence[Part], layout: Layout) -> None:

@@ -58,7 +58,7 @@ def part(settings: Settings, layout: Layout) -> Part:
             else http_trouble(f"127.0.0.1:{milvus.inner_port}", "/healthz")
         ),
         prepare=lambda: _prepare(settings, layout),
-        debris=tuple(f"{place}/milvus/standalone-{layout.id}.pid" for place in LOCK_PLACES),
+        debris=_debris(layout),
     )
 
 
@@ -83,7 +83,13 @@ def _server(settings: Settings, layout: Layout) -> Program:
             "ETCD_CONFIG_PATH": str(home / "configs" / "etcd.yaml"),
             "LD_LIBRARY_PATH": ":".join(libraries),
         },
+        restart=True,
+        debris=_debris(layout),
     )
+
+
+def _debris(layout: Layout) -> tuple[str, ...]:
+    return tuple(f"{place}/milvus/standalone-{layout.id}.pid" for place in LOCK_PLACES)
 
 
 def _prepare(settings: Settings, layout: Layout) -> None:

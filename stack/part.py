@@ -15,13 +15,18 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """One process of a part."""
+    """One process of a part. `debris` are patterns of files that it leaves elsewhere if killed.
+
+    One to be restarted comes back whatever ended it, except by itself right after its first start:
+    then it can't be started, and `up` tells why.
+    """
 
     name: str
     argv: tuple[str, ...]
     cwd: Path
     environ: Mapping[str, str] = field(default_factory=dict)
     restart: bool = False
+    debris: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

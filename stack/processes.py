@@ -28,7 +28,7 @@ KEEPER_EXTRA_S = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What a keeper says of its program."""
+    """What a keeper says of its program; `last_…` is of the life before a restart."""
 
     keeper: int
     pid: int
@@ -36,6 +36,9 @@ class Record:
     restarts: int
     exit_code: int | None
     ended_ms: int | None
+    restarted_ms: int = 0
+    last_code: int | None = None
+    last_end_ms: int | None = None
 
 
 def start(program: Program, layout: Layout) -> None:
@@ -157,6 +160,7 @@ def _write_spec(program: Program, layout: Layout) -> Path:
         "cwd": str(program.cwd),
         "environ": dict(program.environ),
         "restart": program.restart,
+        "debris": program.debris,
         "grace_s": GRACE_S,
         "log": str(layout.log(program.name)),
         "record": str(layout.record(program.name)),

@@ -49,7 +49,9 @@ def _part(
         external=False,
         ports=dict([port]),
         program_names=(name,),
-        programs=lambda: (Program(name=name, argv=(*argv, *command), cwd=layout.data),),
+        programs=lambda: (
+            Program(name=name, argv=(*argv, *command), cwd=layout.data, restart=True),
+        ),
         trouble=lambda: http_trouble(address, page),
         needs_servers=True,
     )

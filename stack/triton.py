@@ -41,7 +41,7 @@ def part(settings: Settings, layout: Layout) -> Part:
             else http_trouble(f"127.0.0.1:{triton.http_port}", "/v2/health/ready")
         ),
         prepare=lambda: _prepare(layout),
-        debris=(f"{SHARED_MEMORY}/{_prefix(layout)}*",),
+        debris=_debris(layout),
     )
 
 
@@ -88,7 +88,13 @@ def _server(settings: Settings, layout: Layout) -> Program:
             "PYTHONDONTWRITEBYTECODE": "1",
             "LD_LIBRARY_PATH": os.pathsep.join(filter(None, [str(_libraries()), libraries])),
         },
+        restart=True,
+        debris=_debris(layout),
     )
+
+
+def _debris(layout: Layout) -> tuple[str, ...]:
+    return (f"{SHARED_MEMORY}/{_prefix(layout)}*",)
 
 
 def _prepare(layout: Layout) -> None:

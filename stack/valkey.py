@@ -20,7 +20,7 @@ def part(settings: Settings, layout: Layout) -> Part:
         external=external,
         ports={"redis.port": redis.port},
         program_names=("valkey",),
-        programs=lambda: (Program(name="valkey", argv=_argv(redis.port), cwd=home),),
+        programs=lambda: (Program(name="valkey", argv=_argv(redis.port), cwd=home, restart=True),),
         trouble=lambda: (
             tcp_trouble(redis.url, default_port=6379) if external else redis_trouble(redis.port)
         ),

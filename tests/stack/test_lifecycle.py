@@ -29,7 +29,9 @@ SERVE = (
 DIE = "print('no space left'); raise SystemExit(3)"
 
 
-def web_part(name: str, code: str, *, late: bool = False, external: str = "") -> lifecycle.Maker:
+def web_part(
+    name: str, code: str, *, late: bool = False, external: str = "", restart: bool = False
+) -> lifecycle.Maker:
     """A part that serves a directory over HTTP, or does what `code` says."""
 
     def make(settings: Settings, layout: Layout) -> Part:
@@ -41,7 +43,7 @@ def web_part(name: str, code: str, *, late: bool = False, external: str = "") ->
             external=bool(external),
             ports={f"{name}.port": port},
             program_names=(name,),
-            programs=lambda: (Program(name=name, argv=argv, cwd=layout.data),),
+            programs=lambda: (Program(name=name, argv=argv, cwd=layout.data, restart=restart),),
             trouble=lambda: http_trouble(external or f"127.0.0.1:{port}", "/"),
             needs_servers=late,
             debris=(f"{layout.data}-debris/*",),
@@ -146,6 +148,20 @@ def test_a_part_that_dies_later_is_reported_and_can_be_brought_back(
     (report,) = lifecycle.reports(settings, lifecycle.status(settings))
     assert report.startswith("one: one was killed by signal 9 at ")
     assert lifecycle.up(settings, ["one"])[0].state is State.RUNNING
+
+
+def test_a_part_that_comes_back_by_itself_says_what_ended_it(
+    settings: Settings, parts: Callable[..., None]
+) -> None:
+    parts(one=web_part("one", SERVE, restart=True))
+    pid = lifecycle.up(settings, ["one"])[0].pids[0]
+    os.kill(pid, signal.SIGKILL)
+    _until(lambda: states(settings)["one"] is State.STARTING)
+    _until(lambda: states(settings)["one"] is State.RUNNING)
+    (one,) = lifecycle.status(settings)
+    assert one.restarts == 1
+    assert one.detail.startswith("one was killed by signal 9 at ")
+    assert one.detail.endswith(", and came back")
 
 
 def test_a_part_whose_keeper_was_killed_is_reported_and_can_be_brought_back(

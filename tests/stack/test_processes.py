@@ -5,7 +5,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -21,6 +22,7 @@ STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     "print('deaf'); time.sleep(60)"
 )
+KILLS_ITSELF = "import os; os.kill(os.getpid(), 9)"
 # A child that no signal to its parent reaches, and that hides the mark, as Valkey does.
 LEAVES_A_CHILD = (
     "import subprocess, time; "
@@ -101,19 +103,61 @@ def test_a_program_to_be_restarted_comes_back(layout: Layout, program: Make) -> 
     assert alive(record(layout).pid)
 
 
-def test_a_program_that_fails_at_once_is_restarted_ever_more_slowly(
+def test_a_program_that_is_killed_at_once_is_restarted_ever_more_slowly(
     layout: Layout, program: Make
 ) -> None:
-    processes.start(program("print('again')", restart=True), layout)
+    processes.start(program(f"print('again', flush=True); {KILLS_ITSELF}", restart=True), layout)
     time.sleep(2.2)
     # At 0, then after 0.5 s and 1 s more; the next would come 2 s later.
     assert 2 <= processes.log_tail(layout, "one").count("again") <= 3
 
 
+def test_a_program_that_cannot_start_is_not_tried_again(layout: Layout, program: Make) -> None:
+    processes.start(program("print('no disk'); raise SystemExit(3)", restart=True), layout)
+    eventually(lambda: not processes.is_kept("one", layout))
+    assert (record(layout).exit_code, record(layout).restarts) == (3, 0)
+    assert processes.log_tail(layout, "one") == "no disk"
+
+
+def test_a_program_that_came_back_fails_as_often_as_it_must(
+    layout: Layout, program: Make, tmp_path: Path
+) -> None:
+    code = f"import pathlib; p = pathlib.Path({str(tmp_path / 'seen')!r}); seen = p.exists()"
+    fails = f"{code}; p.touch(); exec({'raise SystemExit(4)'!r} if seen else {KILLS_ITSELF!r})"
+    processes.start(program(fails, restart=True), layout)
+    eventually(lambda: record(layout).restarts >= 2)
+    assert record(layout).last_code == 4
+
+
+def test_what_ended_the_life_before_is_recorded(layout: Layout, program: Make) -> None:
+    processes.start(program(SLEEP, restart=True), layout)
+    os.kill(record(layout).pid, signal.SIGKILL)
+    eventually(lambda: record(layout).restarts == 1)
+    found = record(layout)
+    assert found.last_code == -signal.SIGKILL
+    assert found.started_ms <= (found.last_end_ms or 0) <= found.restarted_ms
+    assert found.exit_code is None
+
+
+def test_what_a_killed_program_leaves_is_ended_before_it_comes_back(
+    layout: Layout, program: Make, tmp_path: Path
+) -> None:
+    lock = tmp_path / "server-1.lock"
+    lock.touch()
+    kept = program(LEAVES_A_CHILD, restart=True)
+    processes.start(replace(kept, debris=(f"{tmp_path}/server-*.lock",)), layout)
+    eventually(lambda: processes.log_tail(layout, "one") != "")
+    child = int(processes.log_tail(layout, "one"))
+    os.kill(record(layout).pid, signal.SIGKILL)
+    eventually(lambda: record(layout).restarts == 1)
+    eventually(lambda: not alive(child))
+    assert not lock.exists()
+
+
 def test_stop_ends_a_program_that_waits_for_its_restart(
     layout: Layout, program: Make, marked: Marked
 ) -> None:
-    processes.start(program("pass", restart=True), layout)
+    processes.start(program(KILLS_ITSELF, restart=True), layout)
     time.sleep(1)
     processes.stop("one", layout)
     assert marked() == []
