@@ -169,6 +169,23 @@ class ServingSettings(Section):
     catalog_refresh_ms: PositiveMs = 500
 
 
+class LakeSettings(Section):
+    """The Parquet files of everything that happened, and who answers SQL about it."""
+
+    external: str = Field(
+        "", description="directory that every TaskManager sees; empty: lake/ in data_dir"
+    )
+    clickhouse: SecretStr = Field(
+        SecretStr(""),
+        description="http://user:password@host:port/database of a ClickHouse server for "
+        "`freshet sql`; empty: ClickHouse as a library, on the files",
+    )
+    commit_s: float = Field(
+        10, ge=0.5, le=600, description="new files appear this often, with the job's checkpoints"
+    )
+    timeout_s: float = Field(60, gt=0, le=3_600, description="longest wait for a server's answer")
+
+
 class Settings(Section):
     """Everything a deployment decides."""
 
@@ -186,3 +203,10 @@ class Settings(Section):
     streams: StreamSettings = StreamSettings()
     writers: WriterSettings = WriterSettings()
     serving: ServingSettings = ServingSettings()
+    lake: LakeSettings = LakeSettings()
+
+    @property
+    def lake_directory(self) -> Path:
+        """Where the lake lies, as an absolute path."""
+        chosen = Path(self.lake.external) if self.lake.external else self.data_dir / "lake"
+        return chosen.expanduser().resolve()
