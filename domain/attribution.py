@@ -13,6 +13,7 @@ is decided by log times alone:
   later reactions to the same item wait behind it.
 * The first reaction gives its reward at once. A stronger one replaces it and says what it replaces.
 * What nobody has reacted to when its showing closes gets no reward, said by `expire`.
+* Every reward bears the time of its showing: a correction then fades as what it corrects does.
 
 Two limits keep the state small. Where one is hit, which takes topics that are read far apart, the
 outcome follows the order of reading, and it is counted: `showings_forced` (a showing is closed
@@ -133,7 +134,6 @@ class Showings:
                 request_id=event.request_id,
                 action=event.event_type,
                 reward=reward,
-                timestamp_ms=event.timestamp_ms,
                 log_time_ms=log_time_ms,
             )
         )
@@ -251,12 +251,8 @@ class Showings:
             showing = self._find(reaction.request_id)
             early_ms = window_ms
         else:
-            open_then = (
-                one
-                for one in reversed(self._open)
-                if one.log_time_ms <= at_ms and reaction.item_id in one.item_ids
-            )
-            showing = next(open_then, None)
+            before = (one for one in reversed(self._open) if one.log_time_ms <= at_ms)
+            showing = next((one for one in before if reaction.item_id in one.item_ids), None)
             early_ms = 0
         if showing and showing.log_time_ms - early_ms <= at_ms <= showing.closes_ms:
             return showing
@@ -275,12 +271,10 @@ class Showings:
             reward=reaction.reward,
             previous_reward=previous,
             action=reaction.action,
-            timestamp_ms=reaction.timestamp_ms,
             log_time_ms=reaction.log_time_ms,
         )
 
     def _unreacted(self, showing: Showing, place: int) -> BanditUpdate:
-        open_ms = showing.closes_ms - showing.log_time_ms
         return self._update(
             showing,
             place,
@@ -288,7 +282,6 @@ class Showings:
             reward=UNREACTED_REWARD,
             previous_reward=None,
             action=None,
-            timestamp_ms=showing.timestamp_ms + open_ms,
             log_time_ms=showing.closes_ms,
         )
 
@@ -301,7 +294,6 @@ class Showings:
         reward: float,
         previous_reward: float | None,
         action: str | None,
-        timestamp_ms: int,
         log_time_ms: int,
     ) -> BanditUpdate:
         return BanditUpdate(
@@ -310,7 +302,7 @@ class Showings:
             context_segment=showing.segment,
             reward=reward,
             context_features=tuple(showing.features.tolist()),
-            timestamp_ms=timestamp_ms,
+            timestamp_ms=showing.timestamp_ms,
             user_id=self._user_id,
             request_id=showing.request_id,
             position=showing.positions[place],

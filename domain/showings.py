@@ -27,8 +27,8 @@ _NO_TEXT = 0xFFFF
 _SHOWING = Struct("<qqqBBB")
 _PLACE = Struct("<HfB")
 _REWARD = Struct("<Bd")
-# reward, times of the event and of the log
-_REACTION = Struct("<dqq")
+# reward, time of the log
+_REACTION = Struct("<dq")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +61,6 @@ class Reaction:
     request_id: str | None
     action: str
     reward: float
-    timestamp_ms: int
     log_time_ms: int
 
 
@@ -114,7 +113,7 @@ def pack_showing(showing: Showing) -> Iterator[bytes]:
 
 def pack_reaction(reaction: Reaction) -> Iterator[bytes]:
     """The parts of a reaction's bytes."""
-    yield _REACTION.pack(reaction.reward, reaction.timestamp_ms, reaction.log_time_ms)
+    yield _REACTION.pack(reaction.reward, reaction.log_time_ms)
     for text in (reaction.event_id, reaction.item_id, reaction.request_id, reaction.action):
         yield pack_text(text)
 
@@ -156,14 +155,13 @@ class PackedReader:
 
     def reaction(self) -> Reaction:
         """The next reaction."""
-        reward, timestamp_ms, log_time_ms = self.fields(_REACTION)
+        reward, log_time_ms = self.fields(_REACTION)
         return Reaction(
             event_id=self._given(),
             item_id=self._given(),
             request_id=self.text(),
             action=self._given(),
             reward=reward,
-            timestamp_ms=timestamp_ms,
             log_time_ms=log_time_ms,
         )
 

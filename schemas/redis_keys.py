@@ -52,7 +52,10 @@ EMBEDDING = RedisKey(
     holds="int64 version and 512 float32, little endian",
 )
 BANDIT = RedisKey(
-    pattern="bandit:{}:{}", kind="hash", holds="alpha, beta, context_weights, updated_at"
+    pattern="bandit:{}:{}",
+    kind="hash",
+    holds="alpha, beta, prior_alpha, prior_beta, context_weights and variances (64 float32 each), "
+    "statistics, version, log_time_ms, updated_at",
 )
 EDGE_SYNC = RedisKey(
     pattern="edge_sync:{}", kind="stream", max_size=100_000, holds="user_id, update_type, payload"

@@ -26,6 +26,7 @@ NAMES = (
     "impression",
     "embedding_update",
     "bandit_update",
+    "bandit_posterior",
     "dead_letter",
     "user_snapshot",
     "item_signal",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from schemas.types import (
+    BanditPosterior,
     BanditUpdate,
     DeadLetter,
     EmbeddingUpdate,
@@ -81,6 +82,13 @@ BANDIT_UPDATES = Topic(
     partitions=50,
     retention_ms=DAY_MS,
 )
+BANDIT_POSTERIORS = Topic(
+    name="bandit-posteriors",
+    record=BanditPosterior,
+    key="item_id:context_segment",
+    partitions=50,
+    cleanup="compact",
+)
 DEAD_LETTERS = Topic(
     name="dead-letters",
     record=DeadLetter,
@@ -111,6 +119,7 @@ TOPICS = (
     PERSONALIZATION_RESULTS,
     EMBEDDING_UPDATES,
     BANDIT_UPDATES,
+    BANDIT_POSTERIORS,
     DEAD_LETTERS,
     USER_SNAPSHOTS,
     ITEM_SIGNALS,

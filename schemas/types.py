@@ -589,6 +589,68 @@ class BanditUpdate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BanditPosterior:
+    """What the rewards of an item in a segment have taught so far. Topic bandit-posteriors, keyed by item_id:context_segment."""
+
+    item_id: str
+    context_segment: str
+    version: int
+    timestamp_ms: int
+    log_time_ms: int
+    alpha: float
+    beta: float
+    prior_alpha: float = 1.0
+    prior_beta: float = 1.0
+    weights: bytes = b""
+    variances: bytes = b""
+    total_impressions: int = 0
+    total_rewards: int = 0
+    exploration_count: int = 0
+    exploitation_count: int = 0
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "item_id": self.item_id,
+            "context_segment": self.context_segment,
+            "version": self.version,
+            "timestamp_ms": self.timestamp_ms,
+            "log_time_ms": self.log_time_ms,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "prior_alpha": self.prior_alpha,
+            "prior_beta": self.prior_beta,
+            "weights": self.weights,
+            "variances": self.variances,
+            "total_impressions": self.total_impressions,
+            "total_rewards": self.total_rewards,
+            "exploration_count": self.exploration_count,
+            "exploitation_count": self.exploitation_count,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            item_id=record["item_id"],
+            context_segment=record["context_segment"],
+            version=record["version"],
+            timestamp_ms=record["timestamp_ms"],
+            log_time_ms=record["log_time_ms"],
+            alpha=record["alpha"],
+            beta=record["beta"],
+            prior_alpha=record["prior_alpha"],
+            prior_beta=record["prior_beta"],
+            weights=record["weights"],
+            variances=record["variances"],
+            total_impressions=record["total_impressions"],
+            total_rewards=record["total_rewards"],
+            exploration_count=record["exploration_count"],
+            exploitation_count=record["exploitation_count"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
     """A message that a job could not use, and why. Topic dead-letters, keyed by its origin."""
 
@@ -887,6 +949,7 @@ RECORD_NAMES: Mapping[type[Record], str] = {
     Impression: "impression",
     EmbeddingUpdate: "embedding_update",
     BanditUpdate: "bandit_update",
+    BanditPosterior: "bandit_posterior",
     DeadLetter: "dead_letter",
     UserSnapshot: "user_snapshot",
     ItemSignal: "item_signal",
