@@ -2,6 +2,7 @@
 
 import struct
 from io import BytesIO
+from random import Random
 
 import pytest
 from avro.io import BinaryEncoder, DatumWriter
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from schemas import registry
 from schemas.codec import HEADER_SIZE, MARKER, DecodeError, decode, encode
 from schemas.types import DeadLetter, Impression, ItemEvent, ItemSnapshot, ShownItem, UserEvent
+from tests.damage import spoilt
 
 CLICK = UserEvent(
     event_id="e-1", user_id="u-1", event_type="click", timestamp_ms=1_700_000_000_000, item_id="i-1"
@@ -125,3 +127,30 @@ def test_random_bytes_never_raise_anything_else(body: bytes) -> None:
 def test_the_error_names_what_was_seen_and_expected() -> None:
     with pytest.raises(DecodeError, match="holds a item_event; here a user_event is expected"):
         decode(encode(ItemEvent(item_id="i", updated_at_ms=1)), UserEvent)
+
+
+def test_whatever_the_bytes_reading_them_fails_in_one_way_only() -> None:
+    rng, failed = Random(3), 0
+    for number in range(10_000):
+        message = spoilt(encode(_EVENTS[number % len(_EVENTS)]), rng)
+        try:
+            read = decode(message, UserEvent)
+        except DecodeError:
+            failed += 1
+        else:
+            assert decode(encode(read), UserEvent) == read or read.price != read.price
+    assert 6_000 < failed < 10_000
+
+
+_EVENTS = (
+    UserEvent(event_id="e1", user_id="u1", event_type="view", timestamp_ms=1, item_id="i1"),
+    UserEvent(
+        event_id="e2",
+        user_id="u2",
+        event_type="review",
+        timestamp_ms=2**40,
+        text="grüße 🙂",
+        price=3.5,
+        context={"page": "home", "campaign": "a"},
+    ),
+)
