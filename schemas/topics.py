@@ -24,7 +24,11 @@ DAY_MS = 24 * HOUR_MS
 
 @dataclass(frozen=True, kw_only=True)
 class Topic:
-    """A topic as a full deployment has it."""
+    """A topic as a full deployment has it.
+
+    A message of a `delta` counts each time it is read, so jobs send it exactly once; of the others
+    a later message replaces an earlier one.
+    """
 
     name: str
     record: type[Record]
@@ -34,6 +38,7 @@ class Topic:
     retention_ms: int = -1
     cleanup: Literal["delete", "compact"] = "delete"
     max_message_bytes: int = 1_048_576
+    delta: bool = False
 
     def scaled_partitions(self, scale: float) -> int:
         """Partitions of a deployment that is `scale` of a full one, at least one.
@@ -81,6 +86,7 @@ BANDIT_UPDATES = Topic(
     key="item_id:context_segment",
     partitions=50,
     retention_ms=DAY_MS,
+    delta=True,
 )
 BANDIT_POSTERIORS = Topic(
     name="bandit-posteriors",
@@ -95,6 +101,7 @@ DEAD_LETTERS = Topic(
     key="topic:partition:offset",
     partitions=10,
     retention_ms=30 * DAY_MS,
+    delta=True,
 )
 USER_SNAPSHOTS = Topic(
     name="user-snapshots",
@@ -104,7 +111,12 @@ USER_SNAPSHOTS = Topic(
     retention_ms=DAY_MS,
 )
 ITEM_SIGNALS = Topic(
-    name="item-signals", record=ItemSignal, key="item_id", partitions=50, retention_ms=DAY_MS
+    name="item-signals",
+    record=ItemSignal,
+    key="item_id",
+    partitions=50,
+    retention_ms=DAY_MS,
+    delta=True,
 )
 ITEM_SNAPSHOTS = Topic(
     name="item-snapshots", record=ItemSnapshot, key="item_id", partitions=50, cleanup="compact"
