@@ -32,6 +32,9 @@ NAMES = (
     "item_signal",
     "item_snapshot",
     "item_popularity",
+    "item_pair",
+    "item_neighbors",
+    "item_engagement",
 )
 
 

@@ -9,7 +9,10 @@ from schemas.types import (
     DeadLetter,
     EmbeddingUpdate,
     Impression,
+    ItemEngagement,
     ItemEvent,
+    ItemNeighbors,
+    ItemPair,
     ItemPopularity,
     ItemSignal,
     ItemSnapshot,
@@ -124,6 +127,15 @@ ITEM_SNAPSHOTS = Topic(
 ITEM_POPULARITY = Topic(
     name="item-popularity", record=ItemPopularity, key="item_id", partitions=50, cleanup="compact"
 )
+ITEM_PAIRS = Topic(
+    name="item-pairs", record=ItemPair, key="item_id", partitions=50, retention_ms=DAY_MS
+)
+ITEM_NEIGHBORS = Topic(
+    name="item-neighbors", record=ItemNeighbors, key="item_id", partitions=50, cleanup="compact"
+)
+ITEM_ENGAGEMENT = Topic(
+    name="item-engagement", record=ItemEngagement, key="item_id", partitions=50, cleanup="compact"
+)
 
 TOPICS = (
     USER_EVENTS,
@@ -137,4 +149,7 @@ TOPICS = (
     ITEM_SIGNALS,
     ITEM_SNAPSHOTS,
     ITEM_POPULARITY,
+    ITEM_PAIRS,
+    ITEM_NEIGHBORS,
+    ITEM_ENGAGEMENT,
 )

@@ -821,6 +821,7 @@ class ItemSignal:
     price: float | None = None
     quantity: int | None = None
     duration_ms: int | None = None
+    completion_rate: float | None = None
 
     def to_record(self) -> dict[str, Any]:
         """The fields as plain data, as Avro writes them."""
@@ -836,6 +837,7 @@ class ItemSignal:
             "price": self.price,
             "quantity": self.quantity,
             "duration_ms": self.duration_ms,
+            "completion_rate": self.completion_rate,
         }
 
     @classmethod
@@ -853,6 +855,7 @@ class ItemSignal:
             price=record["price"],
             quantity=record["quantity"],
             duration_ms=record["duration_ms"],
+            completion_rate=record["completion_rate"],
         )
 
 
@@ -943,6 +946,162 @@ class ItemPopularity:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemPair:
+    """An item met in one session with others: what each adds to its neighbours. Topic item-pairs, keyed by item_id."""
+
+    item_id: str
+    event_id: str
+    timestamp_ms: int
+    log_time_ms: int
+    others: tuple[str, ...]
+    weights: tuple[float, ...]
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "item_id": self.item_id,
+            "event_id": self.event_id,
+            "timestamp_ms": self.timestamp_ms,
+            "log_time_ms": self.log_time_ms,
+            "others": list(self.others),
+            "weights": list(self.weights),
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            item_id=record["item_id"],
+            event_id=record["event_id"],
+            timestamp_ms=record["timestamp_ms"],
+            log_time_ms=record["log_time_ms"],
+            others=tuple(record["others"]),
+            weights=tuple(record["weights"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemNeighbors:
+    """The items that are met beside an item, best first. Topic item-neighbors, keyed by item_id."""
+
+    item_id: str
+    version: int
+    timestamp_ms: int
+    log_time_ms: int
+    neighbors: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+    half_lives_ms: tuple[int, ...] = ()
+    half_life_shares: tuple[float, ...] = ()
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "item_id": self.item_id,
+            "version": self.version,
+            "timestamp_ms": self.timestamp_ms,
+            "log_time_ms": self.log_time_ms,
+            "neighbors": list(self.neighbors),
+            "scores": list(self.scores),
+            "half_lives_ms": list(self.half_lives_ms),
+            "half_life_shares": list(self.half_life_shares),
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            item_id=record["item_id"],
+            version=record["version"],
+            timestamp_ms=record["timestamp_ms"],
+            log_time_ms=record["log_time_ms"],
+            neighbors=tuple(record["neighbors"]),
+            scores=tuple(record["scores"]),
+            half_lives_ms=tuple(record["half_lives_ms"]),
+            half_life_shares=tuple(record["half_life_shares"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemEngagement:
+    """What people did with an item, and where it trends; at most once a second an item. Topic item-engagement, keyed by item_id."""
+
+    item_id: str
+    version: int
+    timestamp_ms: int
+    log_time_ms: int
+    views: int = 0
+    clicks: int = 0
+    conversions: int = 0
+    carts: int = 0
+    dismissals: int = 0
+    avg_dwell_ms: float = 0.0
+    avg_completion_rate: float = 0.0
+    ctr: float = 0.0
+    cvr: float = 0.0
+    views_1h: int = 0
+    clicks_1h: int = 0
+    conversions_1h: int = 0
+    views_24h: int = 0
+    clicks_24h: int = 0
+    conversions_24h: int = 0
+    trends: tuple[str, ...] = ()
+    trending: tuple[float, ...] = ()
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "item_id": self.item_id,
+            "version": self.version,
+            "timestamp_ms": self.timestamp_ms,
+            "log_time_ms": self.log_time_ms,
+            "views": self.views,
+            "clicks": self.clicks,
+            "conversions": self.conversions,
+            "carts": self.carts,
+            "dismissals": self.dismissals,
+            "avg_dwell_ms": self.avg_dwell_ms,
+            "avg_completion_rate": self.avg_completion_rate,
+            "ctr": self.ctr,
+            "cvr": self.cvr,
+            "views_1h": self.views_1h,
+            "clicks_1h": self.clicks_1h,
+            "conversions_1h": self.conversions_1h,
+            "views_24h": self.views_24h,
+            "clicks_24h": self.clicks_24h,
+            "conversions_24h": self.conversions_24h,
+            "trends": list(self.trends),
+            "trending": list(self.trending),
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            item_id=record["item_id"],
+            version=record["version"],
+            timestamp_ms=record["timestamp_ms"],
+            log_time_ms=record["log_time_ms"],
+            views=record["views"],
+            clicks=record["clicks"],
+            conversions=record["conversions"],
+            carts=record["carts"],
+            dismissals=record["dismissals"],
+            avg_dwell_ms=record["avg_dwell_ms"],
+            avg_completion_rate=record["avg_completion_rate"],
+            ctr=record["ctr"],
+            cvr=record["cvr"],
+            views_1h=record["views_1h"],
+            clicks_1h=record["clicks_1h"],
+            conversions_1h=record["conversions_1h"],
+            views_24h=record["views_24h"],
+            clicks_24h=record["clicks_24h"],
+            conversions_24h=record["conversions_24h"],
+            trends=tuple(record["trends"]),
+            trending=tuple(record["trending"]),
+        )
+
+
 RECORD_NAMES: Mapping[type[Record], str] = {
     UserEvent: "user_event",
     ItemEvent: "item_event",
@@ -955,4 +1114,7 @@ RECORD_NAMES: Mapping[type[Record], str] = {
     ItemSignal: "item_signal",
     ItemSnapshot: "item_snapshot",
     ItemPopularity: "item_popularity",
+    ItemPair: "item_pair",
+    ItemNeighbors: "item_neighbors",
+    ItemEngagement: "item_engagement",
 }
