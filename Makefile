@@ -70,6 +70,9 @@ check: setup ## lint, types, import contracts, generated files
 bench-%: setup ## measure one thing: bench-NAME runs bench/NAME.py
 	$(BIN)/python -m bench.$(subst -,_,$*)
 
+.PHONY: chaos
+chaos: bench-chaos ## five minutes of load while servers are killed at random; then count again
+
 .PHONY: stop
 stop: ## stop what `make demo` or `freshet stack up` left running
 	@if test -x $(BIN)/freshet; then $(BIN)/freshet stack down; else echo "nothing is set up"; fi
