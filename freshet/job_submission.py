@@ -5,13 +5,14 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
 from freshet.flink_cluster import FlinkCluster, Job
+from freshet.wanted_jobs import WantedJobs, Wish
 from settings import Settings
 from settings.model import Section
 from stack import flink
@@ -46,52 +47,122 @@ def submit(
     say: Say,
     restore: str | None = None,
     fresh: bool = False,
+    allow_lost_state: bool = False,
     timeout_s: float = 120.0,
 ) -> Submitted:
     """Have the job running: one that runs is left alone, else it goes on from its last checkpoint.
 
-    `restore` names another checkpoint or savepoint; `fresh` reads the log from its beginning.
+    `restore` names another checkpoint or savepoint; `fresh` reads the log from its beginning;
+    `allow_lost_state` drops the state of operators that the job no longer has. From now on the job
+    is wanted: `freshet job watch` brings it back.
     """
-    cluster = FlinkCluster(settings.flink.rest_address)
-    running = cluster.active(name)
-    if running is not None:
+    wishes = wishes_of(settings)
+    with wishes.held(name):
+        wish = wishes.of(name)
+        if fresh or restore:
+            wish = replace(wish, since_ms=_now_ms(), restore=restore, seen=None)
+        return start(
+            settings,
+            name,
+            wish=wish,
+            say=say,
+            allow_lost_state=allow_lost_state,
+            timeout_s=timeout_s,
+        )
+
+
+def start(
+    settings: Settings,
+    name: str,
+    *,
+    wish: Wish,
+    say: Say,
+    allow_lost_state: bool = False,
+    timeout_s: float = 120.0,
+) -> Submitted:
+    """Have the job running as wished; whoever calls holds its lock."""
+    wishes, cluster = wishes_of(settings), FlinkCluster(settings.flink.rest_address)
+    if cluster.active(name) is not None:
+        wishes.keep(name, replace(wishes.of(name), wanted=True))
         return Submitted(job=_wait(cluster, name, say=say, timeout_s=timeout_s), found=True)
     _require_topics(settings, name)
     _await_slots(cluster, settings, name, SLOT_WAIT_S)
-    directory = cluster.checkpoint_directory()
-    kept = f"{directory.rstrip('/')}/{name}" if directory else None
-    restore = restore or (None if fresh or kept is None else latest_checkpoint(kept))
+    kept = _under(cluster.checkpoint_directory(), name)
+    restore = restore_point(wish, checkpoints=kept, stopped=stopped_directory(cluster, name))
     say(f"{name}: submitting" + (f", from {restore}" if restore else ""))
-    _run(settings, name, checkpoints=kept, restore=restore)
+    _run(settings, name, checkpoints=kept, restore=restore, allow_lost_state=allow_lost_state)
+    wishes.keep(name, replace(wish, wanted=True))
     job = _wait(cluster, name, say=say, timeout_s=timeout_s)
     return Submitted(job=job, found=False, restored_from=restore)
 
 
 def cancel(settings: Settings, name: str, *, timeout_s: float = 60.0) -> Job | None:
     """Stop a job and wait until it has; None where none of this name runs."""
-    cluster = FlinkCluster(settings.flink.rest_address)
-    job = cluster.active(name)
-    if job is None:
-        return None
-    cluster.cancel(job.job_id)
-    until = time.monotonic() + timeout_s
-    while any(one.job_id == job.job_id for one in cluster.jobs() if not _is_over(one)):
-        if time.monotonic() > until:
-            raise StackError(f"{name} ({job.job_id}) is still there {timeout_s:.0f} s after cancel")
-        time.sleep(POLL_S)
+    wishes, cluster = wishes_of(settings), FlinkCluster(settings.flink.rest_address)
+    with wishes.held(name):
+        wishes.keep(name, replace(wishes.of(name), wanted=False))
+        job = cluster.active(name)
+        if job is None:
+            return None
+        cluster.cancel(job.job_id)
+        await_end(cluster, job, timeout_s=timeout_s)
     return job
 
 
-def latest_checkpoint(directory: str) -> str | None:
-    """The newest complete checkpoint under a directory of this machine.
+def await_end(cluster: FlinkCluster, job: Job, *, timeout_s: float) -> None:
+    """Wait until a job that was told to end has done so."""
+    until = time.monotonic() + timeout_s
+    while any(one.job_id == job.job_id for one in cluster.jobs() if not one.is_over):
+        if time.monotonic() > until:
+            raise StackError(
+                f"{job.name} ({job.job_id}) is still there {timeout_s:.0f} s after it was told "
+                "to end"
+            )
+        time.sleep(POLL_S)
+
+
+def wishes_of(settings: Settings) -> WantedJobs:
+    """What is wanted of the jobs of these settings' cluster."""
+    cluster = FlinkCluster(settings.flink.rest_address).address
+    return WantedJobs(Layout.of(settings).jobs, cluster=cluster)
+
+
+def restore_point(wish: Wish, *, checkpoints: str | None, stopped: str | None) -> str | None:
+    """Where a job goes on from: the newest of its checkpoints, and of savepoints it ended with."""
+    found = latest_checkpoint(*filter(None, (checkpoints, stopped)), since_ms=wish.since_ms)
+    return found or wish.seen or wish.restore
+
+
+def stopped_directory(cluster: FlinkCluster, name: str) -> str | None:
+    """Where the savepoints lie that a job ended with; a later one replaces every checkpoint."""
+    return _under(cluster.savepoint_directory(), f"{name}/stopped")
+
+
+def latest_checkpoint(*directories: str, since_ms: int = 0) -> str | None:
+    """The newest complete checkpoint or savepoint under directories of this machine.
 
     Elsewhere (an object store) the caller names one.
     """
-    if urlsplit(directory).scheme not in ("", "file"):
-        return None
-    found = list(Path(unquote(urlsplit(directory).path)).glob("*/chk-*/_metadata"))
-    newest = max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    found = [path for directory in directories for path in _complete(directory)]
+    young = [path for path in found if path.stat().st_mtime_ns >= since_ms * 1_000_000]
+    newest = max(young, key=lambda path: path.stat().st_mtime_ns, default=None)
     return newest.parent.as_uri() if newest else None
+
+
+def _complete(directory: str) -> Iterator[Path]:
+    """A checkpoint has its metadata last: `JOB/chk-N/_metadata`, or `savepoint-X/_metadata`."""
+    if urlsplit(directory).scheme in ("", "file"):
+        root = Path(unquote(urlsplit(directory).path))
+        yield from root.glob("*/chk-*/_metadata")
+        yield from root.glob("savepoint-*/_metadata")
+
+
+def _under(directory: str | None, name: str) -> str | None:
+    return f"{directory.rstrip('/')}/{name}" if directory else None
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def environment_of(settings: Settings) -> Mapping[str, str]:
@@ -133,16 +204,21 @@ def _await_slots(cluster: FlinkCluster, settings: Settings, name: str, timeout_s
         time.sleep(POLL_S)
 
 
-def _is_over(job: Job) -> bool:
-    return job.state in ("CANCELED", "FAILED", "FINISHED")
-
-
-def _run(settings: Settings, name: str, *, checkpoints: str | None, restore: str | None) -> None:
+def _run(
+    settings: Settings,
+    name: str,
+    *,
+    checkpoints: str | None,
+    restore: str | None,
+    allow_lost_state: bool,
+) -> None:
     layout = Layout.of(settings)
     if settings.flink.external or not (layout.data / "flink" / "conf").is_dir():
         flink.compose(settings, layout)
+    arguments = _arguments(settings, layout, name, checkpoints, restore)
+    lost = ("--allowNonRestoredState",) if restore and allow_lost_state else ()
     done = subprocess.run(
-        flink.client_command(*_arguments(settings, layout, name, checkpoints, restore)),
+        flink.client_command("run", *lost, *arguments),
         env={**os.environ, **flink.client_environment(settings), **environment_of(settings)},
         capture_output=True,
         text=True,
@@ -155,7 +231,7 @@ def _run(settings: Settings, name: str, *, checkpoints: str | None, restore: str
 def _arguments(
     settings: Settings, layout: Layout, name: str, checkpoints: str | None, restore: str | None
 ) -> Iterator[str]:
-    yield from ("run", "--detached", "--jobmanager", settings.flink.rest_address)
+    yield from ("--detached", "--jobmanager", settings.flink.rest_address)
     yield from ("--parallelism", str(settings.flink.parallelism))
     if checkpoints:
         yield f"-Dexecution.checkpointing.dir={checkpoints}"
@@ -176,7 +252,7 @@ def _shipped(layout: Layout) -> Iterator[str]:
 
 
 def _code(layout: Layout) -> Path:
-    target = layout.data / "jobs" / "code"
+    target = layout.jobs / "code"
     shutil.rmtree(target, ignore_errors=True)
     for package in CODE:
         shutil.copytree(
@@ -197,7 +273,7 @@ def _wait(cluster: FlinkCluster, name: str, *, say: Say, timeout_s: float) -> Jo
         if job is not None and job.is_running:
             return job
         over_time = time.monotonic() - began > timeout_s
-        if over_time or (job is not None and _is_over(job)):
+        if over_time or (job is not None and job.is_over):
             raise StackError(_not_running(cluster, name, job, timeout_s))
         time.sleep(POLL_S)
 

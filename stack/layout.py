@@ -39,6 +39,11 @@ class Layout:
         """The settings in force when the stack was started, for the processes it starts."""
         return self.data / "settings.toml"
 
+    @property
+    def jobs(self) -> Path:
+        """What is wanted of the jobs, how they are, and their code for a cluster elsewhere."""
+        return self.data / "jobs"
+
     def log(self, program: str) -> Path:
         """The output of one program."""
         return self.data / "logs" / f"{program}.log"

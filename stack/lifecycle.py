@@ -16,7 +16,7 @@ from pathlib import Path
 
 from settings import Settings
 from settings.load import revealed, toml_lines
-from stack import flink, kafka, milvus, processes, service, triton, valkey
+from stack import flink, jobs, kafka, milvus, processes, service, triton, valkey
 from stack.jars import fetch_jars
 from stack.layout import Layout
 from stack.part import Part, StackError
@@ -30,11 +30,13 @@ MAKERS: dict[str, Maker] = {
     "milvus": milvus.part,
     "triton": triton.part,
     "flink": flink.part,
+    "jobs": jobs.part,
     "writers": service.writers,
     "api": service.api,
 }
-SERVERS = ("kafka", "valkey", "milvus", "triton", "flink")
+SERVERS = ("kafka", "valkey", "milvus", "triton", "flink", "jobs")
 SERVICE = ("writers", "api")
+OURS = ("jobs", *SERVICE)
 START_LIMIT_S = 180.0
 POLL_S = 0.2
 
@@ -124,8 +126,8 @@ def down(settings: Settings, names: Sequence[str] = ()) -> list[str]:
     with _one_at_a_time(layout):
         programs = named if names else processes.known_programs(layout, named)
         running = [name for name in programs if processes.exists(name, layout)]
-        _stop_all([name for name in programs if name in SERVICE], layout)
-        _stop_all([name for name in programs if name not in SERVICE], layout)
+        _stop_all([name for name in programs if name in OURS], layout)
+        _stop_all([name for name in programs if name not in OURS], layout)
         for part in parts:
             _sweep(part)
         if not names:

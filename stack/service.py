@@ -42,16 +42,19 @@ def _part(
     port: tuple[str, int],
     page: str,
 ) -> Part:
-    argv = (sys.executable, "-m", "freshet", f"--config={layout.settings_file}")
     return Part(
         name=name,
         address=address,
         external=False,
         ports=dict([port]),
         program_names=(name,),
-        programs=lambda: (
-            Program(name=name, argv=(*argv, *command), cwd=layout.data, restart=True),
-        ),
+        programs=lambda: (own_program(layout, name=name, command=command),),
         trouble=lambda: http_trouble(address, page),
         needs_servers=True,
     )
+
+
+def own_program(layout: Layout, *, name: str, command: tuple[str, ...]) -> Program:
+    """A `freshet` command that runs until it is stopped, with the settings of the stack."""
+    argv = (sys.executable, "-m", "freshet", f"--config={layout.settings_file}", *command)
+    return Program(name=name, argv=argv, cwd=layout.data, restart=True)
