@@ -500,6 +500,10 @@ class EmbeddingUpdate:
     trigger: Trigger | None = None
     erased: bool = False
     log_time_ms: int = 0
+    day_vector: bytes = b""
+    session_vector: bytes = b""
+    session_number: int = 0
+    recompute_due: bool = False
 
     def to_record(self) -> dict[str, Any]:
         """The fields as plain data, as Avro writes them."""
@@ -511,6 +515,10 @@ class EmbeddingUpdate:
             "trigger": self.trigger.to_record() if self.trigger is not None else None,
             "erased": self.erased,
             "log_time_ms": self.log_time_ms,
+            "day_vector": self.day_vector,
+            "session_vector": self.session_vector,
+            "session_number": self.session_number,
+            "recompute_due": self.recompute_due,
         }
 
     @classmethod
@@ -526,6 +534,10 @@ class EmbeddingUpdate:
             else None,
             erased=record["erased"],
             log_time_ms=record["log_time_ms"],
+            day_vector=record["day_vector"],
+            session_vector=record["session_vector"],
+            session_number=record["session_number"],
+            recompute_due=record["recompute_due"],
         )
 
 
@@ -708,6 +720,7 @@ class Interaction:
     duration_ms: int | None = None
     position: int | None = None
     request_id: str | None = None
+    text: str | None = None
 
     def to_record(self) -> dict[str, Any]:
         """The fields as plain data, as Avro writes them."""
@@ -719,6 +732,7 @@ class Interaction:
             "duration_ms": self.duration_ms,
             "position": self.position,
             "request_id": self.request_id,
+            "text": self.text,
         }
 
     @classmethod
@@ -732,6 +746,7 @@ class Interaction:
             duration_ms=record["duration_ms"],
             position=record["position"],
             request_id=record["request_id"],
+            text=record["text"],
         )
 
 
@@ -757,6 +772,9 @@ class UserSnapshot:
     embedding_version: int = 0
     interaction: Interaction
     erased: bool = False
+    affinities: bytes = b""
+    emotion: bytes = b""
+    session_last_ms: int = 0
 
     def to_record(self) -> dict[str, Any]:
         """The fields as plain data, as Avro writes them."""
@@ -779,6 +797,9 @@ class UserSnapshot:
             "embedding_version": self.embedding_version,
             "interaction": self.interaction.to_record(),
             "erased": self.erased,
+            "affinities": self.affinities,
+            "emotion": self.emotion,
+            "session_last_ms": self.session_last_ms,
         }
 
     @classmethod
@@ -803,6 +824,9 @@ class UserSnapshot:
             embedding_version=record["embedding_version"],
             interaction=Interaction.from_record(record["interaction"]),
             erased=record["erased"],
+            affinities=record["affinities"],
+            emotion=record["emotion"],
+            session_last_ms=record["session_last_ms"],
         )
 
 
