@@ -5,18 +5,18 @@ from functools import partial
 
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 
+from jobs.folding import folded
 from jobs.kafka import KafkaLog
-from operators.flink import FoldOperator, outgoing_type
 from operators.item_state import JOB, ItemFold
 from schemas.topics import ITEM_SIGNALS, ITEMS
 from settings import Settings, load_settings
 
+TOPICS = (ITEMS, ITEM_SIGNALS)
+
 
 def build(*, source: KeyedStream, sink: Callable[[DataStream], None], settings: Settings) -> None:
-    """Wire the job between a stream of `Incoming` by item and a sink of outgoing messages."""
-    operator = FoldOperator(partial(make_fold, settings))
-    items = source.process(operator, output_type=outgoing_type())
-    sink(items.name(JOB).uid(JOB))
+    """Wire the job between groups of messages by item and a sink of groups that leave."""
+    sink(folded(source, partial(make_fold, settings), job=JOB, settings=settings))
 
 
 def make_fold(settings: Settings) -> ItemFold:
@@ -31,8 +31,8 @@ def main() -> None:
     """Describe the job to Flink, which runs it."""
     settings = load_settings()
     env = StreamExecutionEnvironment.get_execution_environment()
-    log = KafkaLog(env, bootstrap=settings.kafka.bootstrap, job=JOB)
-    build(source=log.source([ITEMS, ITEM_SIGNALS]), sink=log.sink, settings=settings)
+    log = KafkaLog(env, settings=settings, job=JOB)
+    build(source=log.source(TOPICS), sink=log.sink, settings=settings)
     env.execute(JOB)
 
 

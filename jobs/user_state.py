@@ -5,21 +5,21 @@ from functools import partial
 
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 
+from jobs.folding import folded
 from jobs.kafka import KafkaLog
-from operators.flink import FoldOperator, outgoing_type
 from operators.user_state import JOB, UserFold
 from schemas.topics import USER_EVENTS
 from settings import Settings, load_settings
 from stores.item_vectors import ItemVectors
 
+TOPICS = (USER_EVENTS,)
+
 
 def build(*, source: KeyedStream, sink: Callable[[DataStream], None], settings: Settings) -> None:
-    """Wire the job between a stream of `Incoming` by user and a sink of outgoing messages."""
-    operator = FoldOperator(
-        partial(make_fold, settings), lifetime_days=settings.streams.user_lifetime_days
-    )
-    users = source.process(operator, output_type=outgoing_type())
-    sink(users.name(JOB).uid(JOB))
+    """Wire the job between groups of messages by user and a sink of groups that leave."""
+    lifetime_days = settings.streams.user_lifetime_days
+    make = partial(make_fold, settings)
+    sink(folded(source, make, job=JOB, settings=settings, lifetime_days=lifetime_days))
 
 
 def make_fold(settings: Settings) -> UserFold:
@@ -36,8 +36,8 @@ def main() -> None:
     """Describe the job to Flink, which runs it."""
     settings = load_settings()
     env = StreamExecutionEnvironment.get_execution_environment()
-    log = KafkaLog(env, bootstrap=settings.kafka.bootstrap, job=JOB)
-    build(source=log.source([USER_EVENTS]), sink=log.sink, settings=settings)
+    log = KafkaLog(env, settings=settings, job=JOB)
+    build(source=log.source(TOPICS), sink=log.sink, settings=settings)
     env.execute(JOB)
 
 

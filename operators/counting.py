@@ -4,27 +4,11 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
-
-class Counters:
-    """Counters by name; those of dead letters carry their reason as a label."""
-
-    def __init__(self, metric_group: Any) -> None:
-        self._counter = cache(metric_group.counter)
-        self._dead = cache(
-            lambda reason: metric_group.add_group("reason", reason).counter("dead_letters")
-        )
-
-    def count(self, name: str, by: int = 1) -> None:
-        """More of something."""
-        self._counter(name).inc(by)
-
-    def dead_letter(self, reason: str) -> None:
-        """One more message that could not be used."""
-        self._dead(reason).inc()
+_DEAD = "dead_letters."
 
 
 class Tally:
-    """The same without an engine; dead letters are counted as `dead_letters.<reason>`.
+    """Counters by name; dead letters are counted as `dead_letters.<reason>`.
 
     >>> tally = Tally()
     >>> tally.count("accepted", 2)
@@ -41,4 +25,26 @@ class Tally:
 
     def dead_letter(self, reason: str) -> None:
         """One more message that could not be used."""
-        self.counters[f"dead_letters.{reason}"] += 1
+        self.counters[_DEAD + reason] += 1
+
+
+class Counters(Tally):
+    """The same for Flink, which is told now and then: each telling is a call into the JVM."""
+
+    def __init__(self, metric_group: Any) -> None:
+        super().__init__()
+        self._metric_group = metric_group
+        self._told = cache(self._metric)
+
+    def tell(self) -> None:
+        """Tell Flink what was counted since the last time."""
+        for name, by in self.counters.items():
+            self._told(name).inc(by)
+        self.counters.clear()
+
+    def _metric(self, name: str) -> Any:
+        """Those of dead letters carry their reason as a label."""
+        if name.startswith(_DEAD):
+            group = self._metric_group.add_group("reason", name.removeprefix(_DEAD))
+            return group.counter("dead_letters")
+        return self._metric_group.counter(name)

@@ -1,14 +1,24 @@
 """State that is forgotten when it has not been written for long, in thread mode too."""
 
 from pyflink.common import Duration, Time, Types
-from pyflink.datastream.state import StateTtlConfig, ValueStateDescriptor
+from pyflink.common.typeinfo import TypeInformation
+from pyflink.datastream.state import MapStateDescriptor, StateTtlConfig
 
 ENTRIES_BETWEEN_CLOCK_READS = 1_000
 
 
-def bytes_state(name: str, *, lifetime_days: int | None) -> ValueStateDescriptor:
-    """One value of bytes a key, dropped by RocksDB's compaction once its lifetime is over."""
-    descriptor = ValueStateDescriptor(name, Types.PICKLED_BYTE_ARRAY())
+def bytes_by_key(name: str, *, lifetime_days: int | None) -> MapStateDescriptor:
+    """Bytes by key; an entry is dropped by RocksDB's compaction once its lifetime is over."""
+    return _by_key(name, Types.PICKLED_BYTE_ARRAY(), lifetime_days)
+
+
+def times_by_key(name: str, *, lifetime_days: int | None) -> MapStateDescriptor:
+    """A time by key, likewise."""
+    return _by_key(name, Types.LONG(), lifetime_days)
+
+
+def _by_key(name: str, values: TypeInformation, lifetime_days: int | None) -> MapStateDescriptor:
+    descriptor = MapStateDescriptor(name, Types.STRING(), values)
     if lifetime_days is not None:
         descriptor.enable_time_to_live(_lifetime(lifetime_days))
     return descriptor

@@ -6,12 +6,13 @@ Engine keys of Flink (checkpoints, restart, memory) live in `flink-conf/` and no
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 PositiveMs = Annotated[int, Field(gt=0, le=3_600_000)]
 
 LOOPBACK = "127.0.0.1"
+RECORD_SCHEMES = ("postgresql://", "sqlite:///")
 
 
 class Section(BaseModel):
@@ -130,6 +131,18 @@ class StreamSettings(Section):
     user_lifetime_days: int = Field(
         400, ge=1, le=3_650, description="a user who is silent for longer is forgotten by the job"
     )
+    buckets: int = Field(
+        128,
+        ge=1,
+        le=32_768,
+        description="groups of keys, some for each subtask; for as long as a job's state lives",
+    )
+    cached_states: int = Field(
+        10_000, ge=1, le=10_000_000, description="states that a subtask holds in memory"
+    )
+    group_ms: int = Field(
+        3, ge=0, le=1_000, description="a message waits for so long for others of its bucket"
+    )
     popularity_half_life_h: float = Field(
         24, gt=0, le=8_760, description="after so many hours an event counts half for its item"
     )
@@ -186,6 +199,25 @@ class LakeSettings(Section):
     timeout_s: float = Field(60, gt=0, le=3_600, description="longest wait for a server's answer")
 
 
+class RecordSettings(Section):
+    """The relational store: profiles and items, for reports and for what people enter."""
+
+    enabled: bool = Field(default=True, description="whether the writers fill it")
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="postgresql://user:password@host/database, or sqlite:////a/file; "
+        "empty: records.sqlite in data_dir",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_known(cls, url: SecretStr) -> SecretStr:
+        given = url.get_secret_value()
+        if not given or given.startswith(RECORD_SCHEMES):
+            return url
+        raise ValueError(f"a URL begins with one of {', '.join(RECORD_SCHEMES)}")
+
+
 class Settings(Section):
     """Everything a deployment decides."""
 
@@ -204,9 +236,16 @@ class Settings(Section):
     writers: WriterSettings = WriterSettings()
     serving: ServingSettings = ServingSettings()
     lake: LakeSettings = LakeSettings()
+    records: RecordSettings = RecordSettings()
 
     @property
     def lake_directory(self) -> Path:
         """Where the lake lies, as an absolute path."""
         chosen = Path(self.lake.external) if self.lake.external else self.data_dir / "lake"
         return chosen.expanduser().resolve()
+
+    @property
+    def records_url(self) -> str:
+        """Where the relational store is, with its password if it has one."""
+        file = self.data_dir.expanduser().resolve() / "records.sqlite"
+        return self.records.url.get_secret_value() or f"sqlite:///{file}"

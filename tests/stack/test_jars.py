@@ -1,4 +1,5 @@
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -8,7 +9,8 @@ from stack.part import StackError
 
 GOOD_MAVEN = """#!/bin/sh
 for argument; do case "$argument" in -DoutputDirectory=*) out="${argument#*=}";; esac; done
-mkdir -p "$out" && touch "$out/kafka-clients-4.jar" "$out/flink-sql-connector-kafka-5.jar"
+mkdir -p "$out" && cp "$EMPTY_JAR" "$out/kafka-clients-4.jar"
+cp "$EMPTY_JAR" "$out/flink-sql-connector-kafka-5.jar"
 echo called >> "$CALLS"
 """
 BAD_MAVEN = """#!/bin/sh
@@ -24,7 +26,19 @@ def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory.mkdir()
     monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("EMPTY_JAR", str(tmp_path / "empty.jar"))
+    ZipFile(tmp_path / "empty.jar", "w").close()
     return directory / "mvn"
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A source of our own that needs no connector."""
+    source = tmp_path / "jvm" / "freshet" / "Empty.java"
+    source.parent.mkdir(parents=True)
+    source.write_text("package freshet;\n\nfinal class Empty {}\n")
+    monkeypatch.setattr(jars, "SOURCES", tmp_path / "jvm")
+    return source
 
 
 def install(script: str, maven: Path) -> None:
@@ -32,12 +46,17 @@ def install(script: str, maven: Path) -> None:
     maven.chmod(0o755)
 
 
-def test_jars_are_fetched_once_and_lie_apart(tmp_path: Path, maven: Path) -> None:
+def test_jars_are_fetched_once_and_lie_apart(tmp_path: Path, maven: Path, sources: Path) -> None:
     install(GOOD_MAVEN, maven)
     found = jars.fetch_jars(tmp_path / "cache")
     assert jars.fetch_jars(tmp_path / "cache") == found
     assert [jar.name for jar in found.glob("kafka/*")] == ["kafka-clients-4.jar"]
-    assert [jar.name for jar in found.glob("flink/*")] == ["flink-sql-connector-kafka-5.jar"]
+    assert sorted(jar.name for jar in found.glob("flink/*")) == [
+        "flink-sql-connector-kafka-5.jar",
+        "freshet-flink.jar",
+    ]
+    with ZipFile(found / "flink" / "freshet-flink.jar") as own:
+        assert own.namelist() == ["freshet/Empty.class"]
     assert (tmp_path / "calls").read_text() == "called\n"
 
 
@@ -64,6 +83,23 @@ def test_another_pom_is_another_directory(tmp_path: Path, monkeypatch: pytest.Mo
     changed.write_text(jars.POM.read_text() + "\n")
     monkeypatch.setattr(jars, "POM", changed)
     assert jars.jar_directory(tmp_path) != before
+
+
+def test_a_changed_source_is_compiled_again_and_nothing_is_fetched(
+    tmp_path: Path, maven: Path, sources: Path
+) -> None:
+    install(GOOD_MAVEN, maven)
+    before = jars.fetch_jars(tmp_path / "cache")
+    sources.write_text("package freshet;\n\nfinal class Empty {\n    int more;\n}\n")
+    assert jars.fetch_jars(tmp_path / "cache") != before
+    assert (tmp_path / "calls").read_text() == "called\n"
+
+
+def test_what_javac_says_is_passed_on(tmp_path: Path, maven: Path, sources: Path) -> None:
+    install(GOOD_MAVEN, maven)
+    sources.write_text("final class Empty { @Deprecated void f() {} { f(); } int }\n")
+    with pytest.raises(StackError, match=r"javac could not compile .*\n.*Empty.java:1: error"):
+        jars.fetch_jars(tmp_path / "cache")
 
 
 def test_publishing_what_another_was_quicker_with_keeps_the_first(tmp_path: Path) -> None:

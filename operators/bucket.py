@@ -1,0 +1,115 @@
+"""The keys of one bucket: the states in use, and what of them has to be written."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Generic, Protocol
+
+from operators.due import Due
+from operators.fold import Outgoing, StateT
+from operators.messages import Incoming
+from operators.steps import DeadCounting, Held, Steps, Stored
+
+# A state that took in so many messages is written, so that putting it back stays quick.
+LONGEST_SINCE = 64
+
+
+class Store(Protocol):
+    """What is kept of the current bucket beyond the memory of a process."""
+
+    def state(self, key: bytes) -> bytes | None:
+        """The stored state of a key."""
+        ...
+
+    def keep(self, key: bytes, state: bytes) -> None:
+        """Store a state; b"" forgets it."""
+        ...
+
+    def dues(self) -> Iterable[tuple[bytes, int]]:
+        """When each key is due."""
+        ...
+
+    def keep_due(self, key: bytes, at_ms: int | None) -> None:
+        """Store when a key is due, None for never."""
+        ...
+
+
+class Bucket(Generic[StateT]):
+    """States of a bucket's keys, at most `limit` after each group. Written when told to."""
+
+    def __init__(
+        self,
+        steps: Steps[StateT],
+        store: Store,
+        *,
+        counters: DeadCounting,
+        limit: int,
+        due_step_ms: int,
+    ) -> None:
+        self.due = Due(step_ms=due_step_ms)
+        self.due.load(store.dues())
+        self._steps = steps
+        self._store = store
+        self._counters = counters
+        self._limit = limit
+        self._held: OrderedDict[bytes, Held[StateT]] = OrderedDict()
+
+    def take(self, messages: Iterable[Incoming]) -> Iterator[Outgoing]:
+        """Take messages in, one after another, and let go of states that are too many."""
+        for message in messages:
+            key = message.key or b""
+            held = self._state(key)
+            before = len(held.since)
+            yield from self._steps.take(held, message, self._stored(key))
+            if len(held.since) > before:
+                self.due.plan(key, self._steps.due_ms(held.state))
+            if len(held.since) > LONGEST_SINCE:
+                yield from self._write(key, held)
+        yield from self._let_go()
+
+    def wake(self, log_time_ms: int) -> Iterator[Outgoing]:
+        """Wake who is due, and write what came of it. After a bug a key sleeps until a message."""
+        for key in self.due.passed(log_time_ms):
+            self._counters.count("wakes")
+            held = self._state(key)
+            before = len(held.since)
+            yield from self._steps.wake(held, key, log_time_ms, self._stored(key))
+            if len(held.since) > before:
+                self.due.plan(key, self._steps.due_ms(held.state), after_ms=log_time_ms)
+            yield from self._write(key, held)
+        yield from self._let_go()
+
+    def write(self) -> Iterator[Outgoing]:
+        """Write every state that changed since it was last written."""
+        for key, held in self._held.items():
+            if held.since:
+                yield from self._write(key, held)
+
+    def _state(self, key: bytes) -> Held[StateT]:
+        held = self._held.get(key)
+        if held is None:
+            self._counters.count("cache_misses")
+            held = self._held[key] = self._steps.held(self._store.state(key))
+        else:
+            self._held.move_to_end(key)
+        return held
+
+    def _stored(self, key: bytes) -> Stored:
+        return partial(self._store.state, key)
+
+    def _let_go(self) -> Iterator[Outgoing]:
+        while len(self._held) > self._limit:
+            key, held = self._held.popitem(last=False)
+            if held.since:
+                yield from self._write(key, held)
+
+    def _write(self, key: bytes, held: Held[StateT]) -> Iterator[Outgoing]:
+        state, dead = self._steps.encoded(held, key, self._stored(key))
+        yield from dead
+        self._store.keep(key, state)
+        held.since.clear()
+        self._counters.count("states_written")
+        self._counters.count("state_bytes_written", len(state))
+        if key in self.due.changed:
+            self._store.keep_due(key, self.due.at_ms(key))
+            self.due.changed.discard(key)
