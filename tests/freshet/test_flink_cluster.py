@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from freshet.flink_cluster import FlinkCluster
+from freshet.flink_cluster import ClusterAway, FlinkCluster, SavepointRequest
 from stack.part import StackError
 
 Answers = dict[str, Any]
@@ -37,14 +37,15 @@ def serve() -> Iterator[Callable[[Answers], FlinkCluster]]:
     def start(answers: Answers) -> FlinkCluster:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 answer = answers.get(self.path)
                 body = json.dumps(answer or {"errors": ["not found"]}).encode()
-                self.send_response(200 if answer is not None else 404)
+                self.send_response(answers.get("status", 200) if answer is not None else 404)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_PATCH = do_GET  # noqa: N815
+            do_PATCH = do_POST = do_GET  # noqa: N815
 
             def log_message(self, *_: object) -> None: ...
 
@@ -119,3 +120,95 @@ def test_a_refusal_is_told_as_it_was_said(serve: Callable[[Answers], FlinkCluste
         StackError, match=r"answered 404 to PATCH /jobs/j\?mode=cancel: .*not found"
     ):
         serve({}).cancel("j")
+
+
+def test_a_cluster_without_a_leader_counts_as_away(
+    serve: Callable[[Answers], FlinkCluster],
+) -> None:
+    cluster = serve({"/jobs/overview": {"errors": ["no leader"]}, "status": 503})
+    with pytest.raises(ClusterAway, match=r"answered 503 .*no leader"):
+        cluster.jobs()
+
+
+def test_where_savepoints_are(serve: Callable[[Answers], FlinkCluster]) -> None:
+    config = [{"key": "execution.checkpointing.savepoint-dir", "value": "file:/s"}]
+    assert serve({"/jobmanager/config": config}).savepoint_directory() == "file:/s"
+
+
+def test_savepoints_are_asked_for(serve: Callable[[Answers], FlinkCluster]) -> None:
+    cluster = serve(
+        {"/jobs/j/savepoints": {"request-id": "r"}, "/jobs/j/stop": {"request-id": "s"}}
+    )
+    assert cluster.start_savepoint("j", "file:/s") == "r"
+    assert cluster.stop("j", None) == "s"
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"status": {"id": "IN_PROGRESS"}}, SavepointRequest(done=False)),
+        (
+            {"status": {"id": "COMPLETED"}, "operation": {"location": "file:/s/1"}},
+            SavepointRequest(done=True, path="file:/s/1"),
+        ),
+        (
+            {
+                "status": {"id": "COMPLETED"},
+                "operation": {"failure-cause": {"stack-trace": "E: no\n\tat a.b(C.java)"}},
+            },
+            SavepointRequest(done=True, failure="E: no"),
+        ),
+    ],
+)
+def test_what_became_of_a_savepoint(
+    serve: Callable[[Answers], FlinkCluster], told: Answers, expected: SavepointRequest
+) -> None:
+    assert serve({"/jobs/j/savepoints/r": told}).savepoint("j", "r") == expected
+
+
+def checkpoint(number: int, *, status: str, is_savepoint: bool) -> Answers:
+    return {
+        "id": number,
+        "status": status,
+        "is_savepoint": is_savepoint,
+        "trigger_timestamp": 5,
+        "end_to_end_duration": 9,
+        "state_size": 70,
+        "num_subtasks": 4,
+        "num_acknowledged_subtasks": 1,
+    }
+
+
+def test_checkpoints_and_savepoints_are_told_apart(
+    serve: Callable[[Answers], FlinkCluster],
+) -> None:
+    complete = checkpoint(2, status="COMPLETED", is_savepoint=False) | {"external_path": "file:/c"}
+    history = [
+        checkpoint(4, status="IN_PROGRESS", is_savepoint=False),
+        checkpoint(3, status="IN_PROGRESS", is_savepoint=True),
+    ]
+    cluster = serve(
+        {"/jobs/j/checkpoints": {"latest": {"completed": complete}, "history": history}}
+    )
+    last, under_way = cluster.last_checkpoint("j"), cluster.savepoint_under_way("j")
+    assert last is not None
+    assert (last.number, last.path, last.duration_ms) == (2, "file:/c", 9)
+    assert under_way is not None
+    assert (under_way.number, under_way.acknowledged, under_way.tasks) == (3, 1, 4)
+    none = serve({"/jobs/j/checkpoints": {"latest": {"completed": None}, "history": []}})
+    assert (none.last_checkpoint("j"), none.savepoint_under_way("j")) == (None, None)
+
+
+def test_measures_are_asked_for_by_name(serve: Callable[[Answers], FlinkCluster]) -> None:
+    page = "/jobs/j/vertices/v/subtasks/metrics"
+    cluster = serve(
+        {
+            "/jobs/j": {"vertices": [{"id": "v"}, {"id": "w"}]},
+            page: [{"id": "x"}, {"id": "y"}],
+            f"{page}?get=x%2Cy&agg=sum%2Cmax": [{"id": "x", "sum": 3.0, "max": 2.0}],
+        }
+    )
+    assert cluster.vertices("j") == ["v", "w"]
+    assert cluster.metric_names("j", "v") == ["x", "y"]
+    assert cluster.metrics("j", "v", ["x", "y"]) == {"x": {"sum": 3.0, "max": 2.0}}
+    assert cluster.metrics("j", "v", []) == {}
