@@ -24,7 +24,6 @@ that closes it: it was told at once, and stays.
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ from dataclasses import dataclass
 from struct import Struct, error
 from typing import Self
 
-from domain.recent_ids import digest_of, remember
+from domain.recent_ids import digest_of, ids_from_bytes, ids_to_bytes, remember
 from domain.rewards import UNREACTED_REWARD, reward_of
 from domain.showings import (
     PackedReader,
@@ -317,7 +316,7 @@ class Showings:
         sizes = (len(self._open), len(self._waiting), len(self._closed))
         yield _HEADER.pack(FORMAT_VERSION, *sizes)
         yield pack_text(self._user_id)
-        yield _little_endian(self._closed).tobytes()
+        yield ids_to_bytes(self._closed)
         for showing in self._open:
             yield from pack_showing(showing)
         for reaction in self._waiting:
@@ -332,14 +331,7 @@ class Showings:
         reader = PackedReader(stored, 0)
         _, showings, reactions, closed = reader.fields(_HEADER)
         self._user_id = reader.text() or ""
-        self._closed = _little_endian(array("Q", reader.take(8 * closed)))
+        self._closed = ids_from_bytes(reader.take(8 * closed))
         self._open = [reader.showing() for _ in range(showings)]
         self._waiting = [reader.reaction() for _ in range(reactions)]
         reader.end()
-
-
-def _little_endian(ids: array[int]) -> array[int]:
-    if sys.byteorder == "big":
-        ids = ids[:]
-        ids.byteswap()
-    return ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from hashlib import blake2b
 
@@ -29,3 +30,28 @@ def remember(recent: array[int], text: str, *, limit: int) -> bool:
     if len(recent) > limit:
         del recent[: len(recent) - limit]
     return True
+
+
+def ids_to_bytes(ids: array[int]) -> bytes:
+    """Digests as bytes, little endian.
+
+    >>> len(ids_to_bytes(array("Q", [1, 2])))
+    16
+    """
+    return _little_endian(ids).tobytes()
+
+
+def ids_from_bytes(stored: bytes) -> array[int]:
+    """Read what `ids_to_bytes` wrote.
+
+    >>> ids_from_bytes(ids_to_bytes(array("Q", [1, 2])))
+    array('Q', [1, 2])
+    """
+    return _little_endian(array("Q", stored))
+
+
+def _little_endian(ids: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        ids = ids[:]
+        ids.byteswap()
+    return ids

@@ -152,11 +152,28 @@ class StreamSettings(Section):
     pending_requests: int = Field(
         8, ge=1, le=256, description="answers of a user whose reactions are awaited at a time"
     )
+    bandit_prior_alpha: float = Field(
+        1.0, gt=0, le=1e6, description="rewards that an item is believed to have had before any"
+    )
+    bandit_prior_beta: float = Field(
+        1.0, gt=0, le=1e6, description="rewards that it is believed to have missed"
+    )
+    bandit_half_life_h: float = Field(
+        0, ge=0, le=87_600, description="after so many hours a reward counts half; 0: for ever"
+    )
+    bandit_dedup_ids: int = Field(
+        32, ge=0, le=4_096, description="last update ids kept of each item in a segment"
+    )
 
     @property
     def popularity_half_life_ms(self) -> int:
         """The half-life in milliseconds."""
         return int(self.popularity_half_life_h * 3_600_000)
+
+    @property
+    def bandit_half_life_ms(self) -> int:
+        """The half-life of rewards in milliseconds, 0 for none."""
+        return int(self.bandit_half_life_h * 3_600_000)
 
     @property
     def attribution_window_ms(self) -> int:
