@@ -210,7 +210,7 @@ class Showings:
     def _close(self) -> Iterator[BanditUpdate]:
         showing = self._open.pop(0)
         remember(self._closed, showing.request_id, limit=CLOSED_IDS)
-        for place in range(len(showing.item_ids)):
+        for place in range(len(showing.shown.item_ids)):
             if place not in showing.rewards:
                 yield self._unreacted(showing, place)
 
@@ -251,7 +251,7 @@ class Showings:
             early_ms = window_ms
         else:
             before = (one for one in reversed(self._open) if one.log_time_ms <= at_ms)
-            showing = next((one for one in before if reaction.item_id in one.item_ids), None)
+            showing = next((one for one in before if one.place(reaction.item_id) is not None), None)
             early_ms = 0
         if showing and showing.log_time_ms - early_ms <= at_ms <= showing.closes_ms:
             return showing
@@ -277,7 +277,7 @@ class Showings:
         return self._update(
             showing,
             place,
-            update_id=f"{showing.request_id}:{showing.item_ids[place]}",
+            update_id=f"{showing.request_id}:{showing.shown.item_ids[place]}",
             reward=UNREACTED_REWARD,
             previous_reward=None,
             action=None,
@@ -295,20 +295,21 @@ class Showings:
         action: str | None,
         log_time_ms: int,
     ) -> BanditUpdate:
+        shown = showing.shown
         return BanditUpdate(
             update_id=update_id,
-            item_id=showing.item_ids[place],
-            context_segment=showing.segment,
+            item_id=shown.item_ids[place],
+            context_segment=shown.segment,
             reward=reward,
-            context_features=tuple(showing.features.tolist()),
-            timestamp_ms=showing.timestamp_ms,
+            context_features=shown.features,
+            timestamp_ms=shown.timestamp_ms,
             user_id=self._user_id,
             request_id=showing.request_id,
-            position=showing.positions[place],
-            propensity=showing.propensities[place],
+            position=shown.positions[place],
+            propensity=shown.propensities[place],
             action=action,
             previous_reward=previous_reward,
-            explored=showing.explored[place],
+            explored=shown.explored[place],
             log_time_ms=log_time_ms,
         )
 
@@ -328,7 +329,7 @@ class Showings:
                 f"showings of format {stored[0]}; this version reads {FORMAT_VERSION}: "
                 "run the release that wrote them, or a newer one"
             )
-        reader = PackedReader(stored, 0)
+        reader = PackedReader(stored)
         _, showings, reactions, closed = reader.fields(_HEADER)
         self._user_id = reader.text() or ""
         self._closed = ids_from_bytes(reader.take(8 * closed))

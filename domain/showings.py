@@ -1,55 +1,73 @@
 """What is kept of an answer while its reactions are awaited, and of a reaction that waits.
 
-Both have a form in bytes, little endian. Numbers are rounded when they come in, to what the bytes
-hold, so that it makes no difference how often a state was written and read in between.
+Both have a form in bytes, little endian. What an answer showed is kept as bytes, and read only when
+somebody reacts or its time is over: most events concern none of the answers that are open. So it
+makes no difference either how often a state was written and read in between: positions are whole
+numbers of 16 bits, propensities float32 and features float16 from the beginning.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from struct import Struct
+from struct import Struct, calcsize, pack, unpack_from
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from schemas.types import Impression
+from schemas.types import Impression, ShownItem
 
 MAX_ITEMS = 100
+MAX_FEATURES = 255
 MAX_POSITION = 0xFFFF
 EVERYBODY = "all"
 
 _SIZE = Struct("<H")
 _NO_TEXT = 0xFFFF
-# times of showing, of the log and of closing, features, places, reactions
-_SHOWING = Struct("<qqqBBB")
-_PLACE = Struct("<HfB")
+# times of the log and of closing, reactions, bytes of what was shown
+_SHOWING = Struct("<qqBI")
 _REWARD = Struct("<Bd")
+# time of showing, features, items
+_SHOWN = Struct("<qBB")
 # reward, time of the log
 _REACTION = Struct("<dq")
 
 
-@dataclass(slots=True, kw_only=True)
-class Showing:
-    """One answer: what it showed where, and the best reaction to each place so far."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What an answer showed, a column an attribute, each item once."""
 
-    request_id: str
     segment: str
     timestamp_ms: int
-    log_time_ms: int
-    closes_ms: int
-    features: NDArray[np.float16]
+    features: tuple[float, ...]
     item_ids: tuple[str, ...]
     positions: tuple[int, ...]
-    propensities: array[float]
+    propensities: tuple[float, ...]
     explored: tuple[bool, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Showing:
+    """One answer, and the best reaction to each of its places so far."""
+
+    request_id: str
+    log_time_ms: int
+    closes_ms: int
+    packed: bytes
     rewards: dict[int, float] = field(default_factory=dict)
+    _shown: Shown | None = None
+
+    @property
+    def shown(self) -> Shown:
+        """What it showed; read once."""
+        if self._shown is None:
+            self._shown = _unpacked(self.packed)
+        return self._shown
 
     def place(self, item_id: str) -> int | None:
         """Where the item was shown, None if it wasn't."""
-        return self.item_ids.index(item_id) if item_id in self.item_ids else None
+        ids = self.shown.item_ids
+        return ids.index(item_id) if item_id in ids else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,48 +85,27 @@ class Reaction:
 def showing_of(impression: Impression, *, log_time_ms: int, closes_ms: int) -> Showing:
     """What is kept of an impression: each item once, at its first place.
 
-    >>> from schemas.types import ShownItem
     >>> shown = ShownItem(item_id="i1", rank=1, score=0.5, source="content")
     >>> answer = Impression(request_id="r", user_id="u", timestamp_ms=5, items=(shown, shown))
-    >>> showing_of(answer, log_time_ms=7, closes_ms=1_807).item_ids
+    >>> showing_of(answer, log_time_ms=7, closes_ms=1_807).shown.item_ids
     ('i1',)
     """
-    first = {item.item_id: item for item in reversed(impression.items[:MAX_ITEMS])}
-    items = sorted(first.values(), key=lambda item: item.rank)
     return Showing(
         request_id=impression.request_id,
-        segment=impression.context_segment or EVERYBODY,
-        timestamp_ms=impression.timestamp_ms,
         log_time_ms=log_time_ms,
         closes_ms=closes_ms,
-        features=np.array(impression.context_features[:255], dtype="<f2"),
-        item_ids=tuple(item.item_id for item in items),
-        positions=tuple(min(max(item.rank, 0), MAX_POSITION) for item in items),
-        propensities=array("f", [item.propensity for item in items]),
-        explored=tuple(item.source == "exploration" for item in items),
+        packed=b"".join(_packed(impression)),
     )
 
 
 def pack_showing(showing: Showing) -> Iterator[bytes]:
     """The parts of a showing's bytes."""
-    yield _SHOWING.pack(
-        showing.timestamp_ms,
-        showing.log_time_ms,
-        showing.closes_ms,
-        len(showing.features),
-        len(showing.item_ids),
-        len(showing.rewards),
-    )
+    sizes = (len(showing.rewards), len(showing.packed))
+    yield _SHOWING.pack(showing.log_time_ms, showing.closes_ms, *sizes)
     yield pack_text(showing.request_id)
-    yield pack_text(showing.segment)
-    yield showing.features.tobytes()
-    for item_id, *place in zip(
-        showing.item_ids, showing.positions, showing.propensities, showing.explored, strict=True
-    ):
-        yield pack_text(item_id)
-        yield _PLACE.pack(*place)
     for place_and_reward in showing.rewards.items():
         yield _REWARD.pack(*place_and_reward)
+    yield showing.packed
 
 
 def pack_reaction(reaction: Reaction) -> Iterator[bytes]:
@@ -129,38 +126,29 @@ def pack_text(text: str | None) -> bytes:
 class PackedReader:
     """Reads what the functions above have packed, from a place in the bytes onwards."""
 
-    def __init__(self, stored: bytes, at: int) -> None:
+    def __init__(self, stored: bytes, at: int = 0) -> None:
         self._stored = stored
         self.at = at
 
     def showing(self) -> Showing:
         """The next showing."""
-        timestamp_ms, log_time_ms, closes_ms, features, places, reactions = self.fields(_SHOWING)
-        request_id, segment = self._given(), self._given()
-        vector = np.frombuffer(self.take(2 * features), dtype="<f2")
-        ids, shown = self._places(places)
+        log_time_ms, closes_ms, reactions, size = self.fields(_SHOWING)
         return Showing(
-            request_id=request_id,
-            segment=segment,
-            timestamp_ms=timestamp_ms,
+            request_id=self.given(),
             log_time_ms=log_time_ms,
             closes_ms=closes_ms,
-            features=vector,
-            item_ids=ids,
-            positions=tuple(position for position, _, _ in shown),
-            propensities=array("f", [propensity for _, propensity, _ in shown]),
-            explored=tuple(bool(explored) for _, _, explored in shown),
             rewards=dict([self.fields(_REWARD) for _ in range(reactions)]),
+            packed=self.take(size),
         )
 
     def reaction(self) -> Reaction:
         """The next reaction."""
         reward, log_time_ms = self.fields(_REACTION)
         return Reaction(
-            event_id=self._given(),
-            item_id=self._given(),
+            event_id=self.given(),
+            item_id=self.given(),
             request_id=self.text(),
-            action=self._given(),
+            action=self.given(),
             reward=reward,
             log_time_ms=log_time_ms,
         )
@@ -171,10 +159,24 @@ class PackedReader:
         self.at += layout.size
         return found
 
+    def column(self, form: str, count: int) -> tuple[Any, ...]:
+        """The next numbers of one kind."""
+        layout = f"<{count}{form}"
+        found = unpack_from(layout, self._stored, self.at)
+        self.at += calcsize(layout)
+        return found
+
     def text(self) -> str | None:
         """The next text."""
         (size,) = self.fields(_SIZE)
         return None if size == _NO_TEXT else self.take(size).decode()
+
+    def given(self) -> str:
+        """The next text, which must be there."""
+        text = self.text()
+        if text is None:
+            raise ValueError(f"a text is missing at {self.at}")
+        return text
 
     def take(self, size: int) -> bytes:
         """The next bytes."""
@@ -189,15 +191,42 @@ class PackedReader:
         if self.at != len(self._stored):
             raise ValueError(f"{len(self._stored) - self.at} bytes too many")
 
-    def _places(self, count: int) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-        ids, shown = [], []
-        for _ in range(count):
-            ids.append(self._given())
-            shown.append(self.fields(_PLACE))
-        return tuple(ids), shown
 
-    def _given(self) -> str:
-        text = self.text()
-        if text is None:
-            raise ValueError(f"a text is missing at {self.at}")
-        return text
+def _packed(impression: Impression) -> Iterator[bytes]:
+    items = _each_once(impression.items)
+    features = _halves(impression.context_features[:MAX_FEATURES])
+    ids = [item.item_id.encode() for item in items]
+    many = len(items)
+    yield _SHOWN.pack(impression.timestamp_ms, len(features) // 2, many)
+    yield pack_text(impression.context_segment or EVERYBODY)
+    yield features
+    yield pack(f"<{many}H", *map(len, ids))
+    yield b"".join(ids)
+    yield pack(f"<{many}H", *(min(max(item.rank, 0), MAX_POSITION) for item in items))
+    yield pack(f"<{many}f", *(item.propensity for item in items))
+    yield bytes(item.source == "exploration" for item in items)
+
+
+def _unpacked(stored: bytes) -> Shown:
+    reader = PackedReader(stored)
+    timestamp_ms, features, many = reader.fields(_SHOWN)
+    return Shown(
+        timestamp_ms=timestamp_ms,
+        segment=reader.given(),
+        features=reader.column("e", features),
+        item_ids=tuple([reader.take(size).decode() for size in reader.column("H", many)]),
+        positions=reader.column("H", many),
+        propensities=reader.column("f", many),
+        explored=reader.column("?", many),
+    )
+
+
+def _each_once(items: tuple[ShownItem, ...]) -> list[ShownItem]:
+    first: dict[str, ShownItem] = {}
+    for item in items[:MAX_ITEMS]:
+        first.setdefault(item.item_id, item)
+    return list(first.values())
+
+
+def _halves(features: tuple[float, ...]) -> bytes:
+    return np.clip(np.array(features, np.float32), -1.0, 1.0).astype("<f2").tobytes()
