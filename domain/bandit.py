@@ -298,7 +298,7 @@ def _features_refusal(features: tuple[float, ...]) -> BadUpdate | None:
         return BadUpdate(
             "bad_features", f"{len(features)} features; {CONTEXT_DIM} or none are allowed"
         )
-    if not (np.abs(np.array(features)) <= 1.0).all():
+    if not (np.abs(np.fromiter(features, np.float32, CONTEXT_DIM)) <= 1.0).all():
         return BadUpdate("bad_features", "a feature is not in -1 to 1")
     return None
 
@@ -341,7 +341,7 @@ def _count_statistics(posterior: Posterior, update: BanditUpdate) -> None:
 
 def _learn_context(model: ContextModel, update: BanditUpdate) -> None:
     """Step along the gradient. A correction steps by what it corrects, and is no new context."""
-    features = np.array(update.context_features, np.float32)
+    features = np.fromiter(update.context_features, np.float32, CONTEXT_DIM)
     if update.previous_reward is not None:
         error = update.reward - update.previous_reward
     else:
