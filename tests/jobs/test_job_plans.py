@@ -49,7 +49,7 @@ def plan(job: str) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize("job", ["user_state", "item_state"])
+@pytest.mark.parametrize("job", ["user_state", "item_state", "bandit_posteriors"])
 def test_a_job_is_one_python_operator_behind_one_shuffle_and_one_grouping(job: str) -> None:
     before = plan(job)
     assert before["Source: messages"] == {}
