@@ -43,24 +43,29 @@ class KafkaLog:
 
     def source(self, topics: Sequence[Topic]) -> KeyedStream:
         """The messages of the topics from the oldest, in groups by bucket of their keys."""
-        log, buckets = get_gateway().jvm.freshet.flink.Log, self._streams.buckets
-        messages = log.messages(
+        buckets, group_ms = self._streams.buckets, self._streams.group_ms
+        messages = self.messages(topics, buckets=buckets)
+        log = get_gateway().jvm.freshet.flink.Log
+        grouped = log.grouped(messages, buckets, GROUP_MESSAGES, GROUP_BYTES, group_ms)
+        return KeyedStream(grouped, group_type(), DataStream(messages))
+
+    def messages(self, topics: Sequence[Topic], *, buckets: int) -> Any:
+        """The messages of the topics from the oldest, each with its bucket, as a Java stream."""
+        client = self._client(
+            {
+                "group.id": f"freshet-{self._job}",
+                "isolation.level": "read_committed",
+                "partition.discovery.interval.ms": "30000",
+            }
+        )
+        return get_gateway().jvm.freshet.flink.Log.messages(
             self._env._j_stream_execution_environment,  # noqa: SLF001
-            self._client(
-                {
-                    "group.id": f"freshet-{self._job}",
-                    "isolation.level": "read_committed",
-                    "partition.discovery.interval.ms": "30000",
-                }
-            ),
+            client,
             _list(topic.name for topic in topics),
             buckets,
             LOG_DELAY_MS,
             LOG_IDLE_MS,
         )
-        group_ms = self._streams.group_ms
-        grouped = log.grouped(messages, buckets, GROUP_MESSAGES, GROUP_BYTES, group_ms)
-        return KeyedStream(grouped, group_type(), DataStream(messages))
 
     def sink(self, stream: DataStream) -> None:
         """Send each message of the groups that leave to the topic that it names."""
