@@ -3,20 +3,36 @@
 What changes rarely, the catalogue entry with its vectors, leaves apart from what moves with each
 event. Each is whole by itself, because of a compacted topic only an item's last message is left;
 so the entry need not be remembered at all.
+
+What is long and moves often, engagement and neighbours, leaves at once where the item was quiet and
+else at most once in `TELL_EVERY_MS` of log time. Everything is counted at once; only telling waits.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.engagement import Engagement, engage, engagement_record
 from domain.events import EventLimits, Refusal
 from domain.fusion import FusionError, fuse, retrieval_vector
+from domain.neighbors import SIZE, Neighbors, meet, ranked
 from domain.popularity import NOTHING, add_weight, popularity_at, popularity_weight
 from schemas.collections import ID_MAX_LENGTH, MODALITY_DIM
-from schemas.types import ItemEvent, ItemPopularity, ItemSignal, ItemSnapshot
+from schemas.types import (
+    ItemEngagement,
+    ItemEvent,
+    ItemNeighbors,
+    ItemPair,
+    ItemPopularity,
+    ItemSignal,
+    ItemSnapshot,
+)
 
 MODALITIES = ("text", "image", "audio", "video")
+TELL_EVERY_MS = 1_000
+LONG_AGO_MS = -(2**62)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,13 +41,22 @@ class ItemState:
 
     `version` counts the changes of the catalogue, `total_events` those of the popularity: with one
     count for both, versions would depend on the order in which the two topics happen to be read.
+    `told_ms` is when engagement and neighbours were last told, and the flags say which of them have
+    changed since; both by log time.
     """
 
+    item_id: str = ""
     version: int = 0
     catalog_at_ms: int | None = None
     latest_ms: int = 0
     trending: float = NOTHING
     total_events: int = 0
+    log_time_ms: int = 0
+    told_ms: int = LONG_AGO_MS
+    engagement_moved: bool = False
+    neighbors_moved: bool = False
+    engagement: Engagement = field(default_factory=Engagement)
+    neighbors: Neighbors = field(default_factory=Neighbors)
 
 
 def item_refusal(
@@ -125,6 +150,8 @@ def apply_signal(state: ItemState, signal: ItemSignal, *, half_life_ms: int) -> 
     )
     at_ms = state.latest_ms = max(state.latest_ms, signal.timestamp_ms)
     state.total_events += 1
+    engage(state.engagement, signal, latest_ms=at_ms)
+    state.engagement_moved = True
     return ItemPopularity(
         item_id=signal.item_id,
         version=state.total_events,
@@ -134,6 +161,69 @@ def apply_signal(state: ItemState, signal: ItemSignal, *, half_life_ms: int) -> 
         popularity_at_ms=at_ms,
         trending=state.trending,
         total_events=state.total_events,
+    )
+
+
+def apply_pair(state: ItemState, pair: ItemPair, *, size: int = SIZE) -> None:
+    """Take in items that were met beside this one.
+
+    >>> state = ItemState()
+    >>> apply_pair(state, ItemPair(item_id="cup", event_id="e1", timestamp_ms=1, log_time_ms=2,
+    ...                            others=("saucer",), weights=(0.3,)))
+    >>> state.neighbors.version, state.neighbors_moved
+    (1, True)
+    """
+    meet(state.neighbors, pair.others, pair.weights, timestamp_ms=pair.timestamp_ms, size=size)
+    state.neighbors_moved = True
+
+
+def telling_due_ms(state: ItemState, *, every_ms: int = TELL_EVERY_MS) -> int | None:
+    """The log time at which what moved has to be told, None where nothing did.
+
+    >>> telling_due_ms(ItemState(told_ms=5_000, neighbors_moved=True))
+    6000
+    """
+    return state.told_ms + every_ms if state.engagement_moved or state.neighbors_moved else None
+
+
+def tell(
+    state: ItemState, *, at_ms: int, size: int = SIZE
+) -> Sequence[ItemEngagement | ItemNeighbors]:
+    """What moved since it was last told.
+
+    >>> tell(ItemState(), at_ms=7)
+    []
+    """
+    told: list[ItemEngagement | ItemNeighbors] = []
+    if state.engagement_moved:
+        told.append(
+            engagement_record(
+                state.engagement,
+                item_id=state.item_id,
+                version=state.total_events,
+                latest_ms=state.latest_ms,
+                log_time_ms=state.log_time_ms,
+            )
+        )
+    if state.neighbors_moved:
+        told.append(_neighbors_record(state, size))
+    state.engagement_moved = state.neighbors_moved = False
+    state.told_ms = at_ms
+    return told
+
+
+def _neighbors_record(state: ItemState, size: int) -> ItemNeighbors:
+    neighbors = state.neighbors
+    best = ranked(neighbors, size)
+    return ItemNeighbors(
+        item_id=state.item_id,
+        version=neighbors.version,
+        timestamp_ms=neighbors.latest_ms,
+        log_time_ms=state.log_time_ms,
+        neighbors=tuple(name for name, _ in best),
+        scores=tuple(score for _, score in best),
+        half_lives_ms=neighbors.half_lives_ms,
+        half_life_shares=tuple(neighbors.shares),
     )
 
 

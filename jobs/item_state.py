@@ -5,13 +5,14 @@ from functools import partial
 
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 
+from domain.neighbors import HALF_LIVES_MS
 from jobs.folding import folded
 from jobs.kafka import KafkaLog
-from operators.item_state import JOB, ItemFold
-from schemas.topics import ITEM_SIGNALS, ITEMS
+from operators.item_state import JOB, ItemFold, NeighborLimits
+from schemas.topics import ITEM_PAIRS, ITEM_SIGNALS, ITEMS
 from settings import Settings, load_settings
 
-TOPICS = (ITEMS, ITEM_SIGNALS)
+TOPICS = (ITEMS, ITEM_SIGNALS, ITEM_PAIRS)
 
 
 def build(*, source: KeyedStream, sink: Callable[[DataStream], None], settings: Settings) -> None:
@@ -21,9 +22,16 @@ def build(*, source: KeyedStream, sink: Callable[[DataStream], None], settings: 
 
 def make_fold(settings: Settings) -> ItemFold:
     """The fold of an item."""
+    streams = settings.streams
+    chosen_ms = streams.neighbor_half_life_ms
     return ItemFold(
         max_ahead_ms=settings.events.max_ahead_ms,
-        half_life_ms=settings.streams.popularity_half_life_ms,
+        half_life_ms=streams.popularity_half_life_ms,
+        neighbors=NeighborLimits(
+            size=streams.neighbors,
+            half_lives_ms=HALF_LIVES_MS if chosen_ms is None else (chosen_ms,),
+            tell_every_ms=streams.item_tell_ms,
+        ),
     )
 
 

@@ -1,74 +1,147 @@
 """The fold of one item: its catalogue messages and the events around it, in one order."""
 
 from collections.abc import Iterable
+from math import inf
+from typing import NamedTuple
 
 from domain.events import EventLimits
-from domain.item_state import ItemState, apply_item, apply_signal, item_refusal
+from domain.item_state import (
+    TELL_EVERY_MS,
+    ItemState,
+    apply_item,
+    apply_pair,
+    apply_signal,
+    item_refusal,
+    tell,
+    telling_due_ms,
+)
 from domain.item_state_codec import decode_item_state, encode_item_state
+from domain.neighbors import HALF_LIVES_MS, SIZE, Neighbors, with_half_lives
 from operators.fold import Counting, Outgoing, RefusedError, outgoing_record
 from operators.messages import Incoming
 from schemas.codec import decode
-from schemas.topics import ITEM_POPULARITY, ITEM_SIGNALS, ITEM_SNAPSHOTS, ITEMS
-from schemas.types import ItemEvent, ItemSignal
+from schemas.topics import (
+    ITEM_ENGAGEMENT,
+    ITEM_NEIGHBORS,
+    ITEM_PAIRS,
+    ITEM_POPULARITY,
+    ITEM_SIGNALS,
+    ITEM_SNAPSHOTS,
+    ITEMS,
+)
+from schemas.types import ItemEngagement, ItemEvent, ItemPair, ItemSignal
 
 JOB = "item_state"
 # A snapshot adds two vectors and a few numbers to the catalogue message that it came from.
 LARGEST_ITEM = ITEM_SNAPSHOTS.max_message_bytes - 16_384
 
 
+class NeighborLimits(NamedTuple):
+    """How many neighbours an item has, how fast they fade, and how often a busy item tells."""
+
+    size: int = SIZE
+    half_lives_ms: tuple[int, ...] = HALF_LIVES_MS
+    tell_every_ms: int = TELL_EVERY_MS
+
+
 class ItemFold:
-    """What is known of an item: catalogue messages and signals in, snapshots and popularity out."""
+    """What is known of an item: its catalogue messages, the events around it, and its company."""
 
     job = JOB
 
-    def __init__(self, *, max_ahead_ms: int, half_life_ms: int) -> None:
+    def __init__(
+        self,
+        *,
+        max_ahead_ms: int,
+        half_life_ms: int,
+        neighbors: NeighborLimits = NeighborLimits(),  # noqa: B008
+    ) -> None:
         self._limits = EventLimits(max_ahead_ms=max_ahead_ms)
         self._half_life_ms = half_life_ms
+        self._neighbors = neighbors
 
     def empty(self) -> ItemState:
         """An item that nobody heard of."""
-        return ItemState()
+        return ItemState(neighbors=Neighbors(half_lives_ms=self._neighbors.half_lives_ms))
 
     def decode(self, stored: bytes) -> ItemState:
         """Read a stored item."""
-        return decode_item_state(stored)
+        state = decode_item_state(stored)
+        state.neighbors = with_half_lives(state.neighbors, self._neighbors.half_lives_ms)
+        return state
 
     def encode(self, state: ItemState) -> bytes:
         """Write an item."""
         return encode_item_state(state)
 
     def step(self, state: ItemState, message: Incoming, counters: Counting) -> Iterable[Outgoing]:
-        """Take one message of `items` or `item-signals`."""
-        if message.topic == ITEM_SIGNALS.name:
-            out = self._signal(state, message)
-        else:
-            out = self._item(state, message)
-        counters.count("accepted" if out else "stale")
-        return out
+        """Take one message of `items`, `item-signals` or `item-pairs`."""
+        out = self._taken(state, message)
+        counters.count("stale" if out is None else "accepted")
+        state.log_time_ms = max(state.log_time_ms, message.log_time_ms)
+        return (*(out or ()), *self._overdue(state, message.log_time_ms))
 
-    def due_ms(self, state: ItemState) -> int | None:  # noqa: ARG002
-        """Items wait for nothing."""
-        return None
+    def _taken(self, state: ItemState, message: Incoming) -> tuple[Outgoing, ...] | None:
+        if message.topic == ITEM_SIGNALS.name:
+            return self._signal(state, message)
+        if message.topic == ITEM_PAIRS.name:
+            return self._pair(state, message)
+        return self._item(state, message)
+
+    def due_ms(self, state: ItemState) -> int | None:
+        """When to tell of what moved."""
+        return telling_due_ms(state, every_ms=self._neighbors.tell_every_ms)
 
     def wake(
         self,
-        state: ItemState,  # noqa: ARG002
-        log_time_ms: int,  # noqa: ARG002
+        state: ItemState,
+        log_time_ms: int,
         counters: Counting,  # noqa: ARG002
     ) -> Iterable[Outgoing]:
-        """Nothing is ever due."""
-        return ()
+        """Tell of what moved; the next time counts from when it was due, however late this is."""
+        due_ms = self.due_ms(state)
+        return () if due_ms is None or log_time_ms < due_ms else self._told(state, due_ms)
+
+    def _overdue(self, state: ItemState, log_time_ms: int) -> tuple[Outgoing, ...]:
+        due_ms = self.due_ms(state)
+        if due_ms is None or log_time_ms < due_ms:
+            return ()
+        return self._told(state, log_time_ms)
+
+    def _told(self, state: ItemState, at_ms: int) -> tuple[Outgoing, ...]:
+        told = tell(state, at_ms=at_ms, size=self._neighbors.size)
+        return tuple(
+            outgoing_record(
+                ITEM_ENGAGEMENT if isinstance(record, ItemEngagement) else ITEM_NEIGHBORS,
+                record.item_id,
+                record,
+            )
+            for record in told
+        )
 
     def _signal(self, state: ItemState, message: Incoming) -> tuple[Outgoing, ...]:
         signal = decode(message.value, ItemSignal)
+        state.item_id = signal.item_id
         moved = apply_signal(state, signal, half_life_ms=self._half_life_ms)
         return (outgoing_record(ITEM_POPULARITY, moved.item_id, moved),)
 
-    def _item(self, state: ItemState, message: Incoming) -> tuple[Outgoing, ...]:
+    def _pair(self, state: ItemState, message: Incoming) -> tuple[Outgoing, ...]:
+        pair = decode(message.value, ItemPair)
+        if len(pair.others) != len(pair.weights) or not all(0 < one < inf for one in pair.weights):
+            raise RefusedError(
+                "bad_weight",
+                f"{len(pair.others)} others with weights {pair.weights}; "
+                "each needs one, finite and above 0",
+            )
+        state.item_id = pair.item_id
+        apply_pair(state, pair, size=self._neighbors.size)
+        return ()
+
+    def _item(self, state: ItemState, message: Incoming) -> tuple[Outgoing, ...] | None:
         item = self._valid(message)
         snapshot = apply_item(state, item, log_time_ms=message.log_time_ms)
         if snapshot is None:
-            return ()
+            return None
         return (outgoing_record(ITEM_SNAPSHOTS, snapshot.item_id, snapshot),)
 
     def _valid(self, message: Incoming) -> ItemEvent:

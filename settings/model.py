@@ -164,11 +164,27 @@ class StreamSettings(Section):
     bandit_dedup_ids: int = Field(
         32, ge=0, le=4_096, description="last update ids kept of each item in a segment"
     )
+    neighbors: int = Field(50, ge=1, le=1_000, description="items kept as neighbours of an item")
+    neighbor_half_life_h: float | None = Field(
+        None,
+        gt=0,
+        le=876_000,
+        description="after so many hours meeting beside an item counts half; unset: it is learned",
+    )
+    item_tell_ms: PositiveMs = Field(
+        1_000, description="a busy item tells its neighbours and engagement once in so long"
+    )
 
     @property
     def popularity_half_life_ms(self) -> int:
         """The half-life in milliseconds."""
         return int(self.popularity_half_life_h * 3_600_000)
+
+    @property
+    def neighbor_half_life_ms(self) -> int | None:
+        """The half-life in milliseconds, None where it is learned."""
+        chosen_h = self.neighbor_half_life_h
+        return None if chosen_h is None else max(1, int(chosen_h * 3_600_000))
 
     @property
     def bandit_half_life_ms(self) -> int:
@@ -197,6 +213,9 @@ class ServingSettings(Section):
     deadline_ms: PositiveMs = 500
     recent_interactions: int = Field(50, ge=1, le=100)
     catalog_refresh_ms: PositiveMs = 500
+    admin_token: SecretStr = Field(
+        SecretStr(""), description="opens /v1/debug to who sends it; empty: closed to all"
+    )
 
 
 class LakeSettings(Section):

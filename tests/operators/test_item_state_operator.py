@@ -5,12 +5,29 @@ from typing import Any
 import numpy as np
 import pytest
 
+from domain.item_state import apply_pair
 from domain.item_state_codec import ItemStateError
 from operators import item_state as module
-from operators.item_state import LARGEST_ITEM, ItemFold
+from operators.item_state import LARGEST_ITEM, ItemFold, NeighborLimits
 from schemas.codec import encode
-from schemas.topics import ITEM_POPULARITY, ITEM_SIGNALS, ITEM_SNAPSHOTS, ITEMS
-from schemas.types import ItemEvent, ItemPopularity, ItemSignal, ItemSnapshot
+from schemas.topics import (
+    ITEM_ENGAGEMENT,
+    ITEM_NEIGHBORS,
+    ITEM_PAIRS,
+    ITEM_POPULARITY,
+    ITEM_SIGNALS,
+    ITEM_SNAPSHOTS,
+    ITEMS,
+)
+from schemas.types import (
+    ItemEngagement,
+    ItemEvent,
+    ItemNeighbors,
+    ItemPair,
+    ItemPopularity,
+    ItemSignal,
+    ItemSnapshot,
+)
 
 NOW_MS = 1_700_000_000_000
 VECTOR = np.ones(512, dtype="<f4").tobytes()
@@ -22,6 +39,14 @@ SIGNAL = ItemSignal(
     event_type="purchase",
     timestamp_ms=NOW_MS,
     log_time_ms=NOW_MS,
+)
+PAIR = ItemPair(
+    item_id="i1",
+    event_id="e1",
+    timestamp_ms=NOW_MS,
+    log_time_ms=NOW_MS,
+    others=("i2",),
+    weights=(0.5,),
 )
 
 
@@ -46,8 +71,10 @@ def test_a_catalogue_message_and_a_signal_leave_for_topics_of_their_own(lived: A
     assert isinstance(snapshot, ItemSnapshot)
     assert (snapshot.version, snapshot.catalog) == (1, replace(ITEM, text_embedding=None))
     assert (len(snapshot.vector or b""), len(snapshot.unified or b"")) == (2_048, 4_096)
-    ((topic, key, moved),) = hear(lived, SIGNAL)
-    assert (topic, key) == (ITEM_POPULARITY.name, "i1")
+    ((topic, key, moved), (later, _, engaged)) = hear(lived, SIGNAL)
+    assert (topic, later, key) == (ITEM_POPULARITY.name, ITEM_ENGAGEMENT.name, "i1")
+    assert isinstance(engaged, ItemEngagement)
+    assert (engaged.version, engaged.conversions_1h) == (1, 1)
     assert isinstance(moved, ItemPopularity)
     assert moved.version == 1
     assert moved.popularity == pytest.approx(1.0)
@@ -56,14 +83,58 @@ def test_a_catalogue_message_and_a_signal_leave_for_topics_of_their_own(lived: A
 
 def test_a_signal_costs_little_however_large_its_item_is(lived: Any) -> None:
     ingest(lived, replace(ITEM, description="x" * 10_000))
-    ((_, _, moved),) = hear(lived, SIGNAL)
+    (_, _, moved), (_, _, engaged) = hear(lived, SIGNAL)
     assert len(encode(moved)) < 100
-    assert len(lived.states[b"i1"]) < 100
+    assert len(encode(engaged)) < 200
+    assert len(lived.states[b"i1"]) < 300
     assert list(lived.states) == [b"i1"]
 
 
+def pair_with(lived: Any, other: str, at_ms: int) -> list[Any]:
+    pair = replace(PAIR, others=(other,), timestamp_ms=at_ms, log_time_ms=at_ms)
+    out: list[Any] = lived.send(ITEM_PAIRS.name, encode(pair), key=b"i1", log_time_ms=at_ms)
+    return out
+
+
+def neighbors_of(out: list[Any]) -> list[tuple[int, tuple[str, ...]]]:
+    assert all(topic == ITEM_NEIGHBORS.name and key == "i1" for topic, key, _ in out)
+    assert all(isinstance(record, ItemNeighbors) for _, _, record in out)
+    return [(record.version, record.neighbors) for _, _, record in out]
+
+
+def test_neighbours_of_a_quiet_item_leave_at_once_and_of_a_busy_one_each_second(
+    lived: Any,
+) -> None:
+    assert neighbors_of(pair_with(lived, "i2", NOW_MS)) == [(1, ("i2",))]
+    assert pair_with(lived, "i3", NOW_MS + 10) == []
+    assert pair_with(lived, "i3", NOW_MS + 500) == []
+    assert lived.pass_time(NOW_MS + 999) == []
+    assert neighbors_of(lived.pass_time(NOW_MS + 1_001)) == [(3, ("i3", "i2"))]
+    assert lived.pass_time(NOW_MS + 60_000) == []
+    assert len(neighbors_of(pair_with(lived, "i2", NOW_MS + 61_000))) == 1
+
+
+def test_what_a_signal_moved_and_what_a_pair_moved_are_told_together(lived: Any) -> None:
+    hear(lived, SIGNAL)
+    hear(lived, SIGNAL)
+    assert pair_with(lived, "i2", NOW_MS) == []
+    told = lived.pass_time(NOW_MS + 1_001)
+    assert [topic for topic, _, _ in told] == [ITEM_ENGAGEMENT.name, ITEM_NEIGHBORS.name]
+    assert (told[0][2].version, told[1][2].version) == (2, 1)
+
+
+def test_one_chosen_half_life_takes_over_what_several_have_learned(run: Any) -> None:
+    several = ItemFold(max_ahead_ms=1_000, half_life_ms=1)
+    chosen = NeighborLimits(half_lives_ms=(86_400_000,))
+    state = several.empty()
+    apply_pair(state, PAIR)
+    one = ItemFold(max_ahead_ms=1_000, half_life_ms=1, neighbors=chosen)
+    assert one.decode(several.encode(state)).neighbors.half_lives_ms == (86_400_000,)
+    assert one.empty().neighbors.half_lives_ms == (86_400_000,)
+
+
 def test_a_signal_of_an_item_that_nobody_ingested_counts(lived: Any) -> None:
-    ((topic, _, moved),) = hear(lived, SIGNAL)
+    (topic, _, moved), _ = hear(lived, SIGNAL)
     assert (topic, moved.version, moved.total_events) == (ITEM_POPULARITY.name, 1, 1)
 
 
@@ -93,6 +164,10 @@ def test_a_tombstone_deletes(lived: Any) -> None:
         (ITEMS.name, bytes(LARGEST_ITEM + 1), b"i1", "too_large"),
         (ITEM_SIGNALS.name, None, b"i1", "empty"),
         (ITEM_SIGNALS.name, encode(ITEM), b"i1", "wrong_schema"),
+        (ITEM_PAIRS.name, encode(SIGNAL), b"i1", "wrong_schema"),
+        (ITEM_PAIRS.name, encode(replace(PAIR, weights=())), b"i1", "bad_weight"),
+        (ITEM_PAIRS.name, encode(replace(PAIR, weights=(0.0,))), b"i1", "bad_weight"),
+        (ITEM_PAIRS.name, encode(replace(PAIR, weights=(float("nan"),))), b"i1", "bad_weight"),
     ],
 )
 def test_what_cannot_be_used_becomes_a_dead_letter(
