@@ -165,11 +165,11 @@ class StreamSettings(Section):
         32, ge=0, le=4_096, description="last update ids kept of each item in a segment"
     )
     neighbors: int = Field(50, ge=1, le=1_000, description="items kept as neighbours of an item")
-    neighbor_half_life_h: float | None = Field(
-        None,
-        gt=0,
+    neighbor_half_life_h: float = Field(
+        0,
+        ge=0,
         le=876_000,
-        description="after so many hours meeting beside an item counts half; unset: it is learned",
+        description="after so many hours meeting beside an item counts half; 0: it is learned",
     )
     item_tell_ms: PositiveMs = Field(
         1_000, description="a busy item tells its neighbours and engagement once in so long"
@@ -184,7 +184,7 @@ class StreamSettings(Section):
     def neighbor_half_life_ms(self) -> int | None:
         """The half-life in milliseconds, None where it is learned."""
         chosen_h = self.neighbor_half_life_h
-        return None if chosen_h is None else max(1, int(chosen_h * 3_600_000))
+        return max(1, int(chosen_h * 3_600_000)) if chosen_h else None
 
     @property
     def bandit_half_life_ms(self) -> int:
