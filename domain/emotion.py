@@ -21,9 +21,10 @@ they are stored: a state that was written and read again goes on exactly as one 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
-from math import exp, isfinite, log
+from math import copysign, exp, isfinite, log
 from struct import Struct, error
 from types import MappingProxyType
 from typing import Literal, NamedTuple, get_args
@@ -69,12 +70,16 @@ PROTOTYPES: MappingProxyType[Label, tuple[float, float, float]] = MappingProxyTy
     }
 )
 REACH = 0.35
+_PLACES = tuple(PROTOTYPES[label] for label in LABELS)
+_NARROWNESS = -1 / (2 * REACH**2)
 
 FORMAT_VERSION = 1
 # version, period, weight, valence; then in half precision arousal, dominance, frustration, the
 # three paces, six emotions; the burst: item, and clicks with their time in one number
 _LAYOUT = Struct("<BIff12eBH")
+_SUMS = Struct("<ff12e")
 _MOST = 60_000.0
+_OFFSET = re.compile("[+-]?[0-9]{1,3}")
 _TICK_MS = 100
 _TICK_OFFSET = 100
 _BURST_LIMIT = 15
@@ -118,19 +123,17 @@ DECIDING = frozenset({"add_to_cart", "purchase", "review", "dwell"})
 class TextEmotion:
     """What a classifier reads from a text: a share for each of `LABELS`, and -1 to 1 for the rest.
 
-    `confidence` is how likely the strongest label is right; a text counts by it.
+    `label` is the one that stands out most, `named` are all that stand out enough, perhaps none.
+    `confidence` is how likely `label` applies; a text counts by it.
     """
 
+    label: Label
+    named: tuple[Label, ...]
     shares: tuple[float, ...]
     valence: float
     arousal: float
     dominance: float
     confidence: float
-
-    @property
-    def label(self) -> Label:
-        """The label of the greatest share."""
-        return LABELS[self.shares.index(max(self.shares))]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,13 +165,7 @@ class EmotionState:
             self.period,
             self.weight,
             self.valence,
-            self.arousal,
-            self.dominance,
-            self.frustration,
-            self.browsing,
-            self.searching,
-            self.deciding,
-            *self.felt,
+            *_halves(self),
             self.burst_item,
             self.burst_clicks << 12 | self.burst_tick,
         )
@@ -247,7 +244,6 @@ def feel(
     """
     _advance(state, timestamp_ms)
     _add(state, _behaviour(state, event, timestamp_ms), timestamp_ms)
-    _add(state, _shift(event), timestamp_ms)
     _add(state, _night(event, timestamp_ms), timestamp_ms)
     if text is not None:
         _read(state, text, WRITTEN.get(event.event_type, 0.0), timestamp_ms)
@@ -269,7 +265,7 @@ def mood_at(state: EmotionState, *, at_ms: int) -> Mood:
         for total in (state.valence, state.arousal, state.dominance)
     )
     shares = _shares(state, faded / believed, (valence, arousal, dominance))
-    label = max(LABELS, key=lambda one: shares[one])
+    label = max(shares, key=shares.__getitem__)
     return Mood(
         valence=valence,
         arousal=arousal,
@@ -293,6 +289,8 @@ def _behaviour(state: EmotionState, event: UserEvent, timestamp_ms: int) -> Evid
         return _rating(event)
     if kind == "preference_update":
         return _preference(event)
+    if kind == "emotional_shift":
+        return _shift(event)
     return RULES.get(kind, NOTHING)
 
 
@@ -326,7 +324,7 @@ def _preference(event: UserEvent) -> Evidence:
 def _shift(event: UserEvent) -> Evidence:
     """A signal of the document: evidence as strong as the change that it tells of."""
     signal = event.signal
-    if signal is None or event.event_type != "emotional_shift":
+    if signal is None:
         return NOTHING
     sentiment = _clamped(signal.sentiment_delta)
     weight, sign = 2.0 * abs(sentiment), 1.0 if sentiment > 0 else -1.0
@@ -345,7 +343,7 @@ def _night(event: UserEvent, timestamp_ms: int) -> Evidence:
 def _offset_minutes(event: UserEvent) -> int | None:
     """Minutes from UTC: told in the context, or from the longitude, four minutes a degree."""
     told = event.context.get("utc_offset_minutes", "")
-    if told.lstrip("+-").isdecimal() and len(told) <= 4:
+    if _OFFSET.fullmatch(told):
         return int(told)
     longitude = event.longitude
     return round(longitude * 4) if longitude is not None and abs(longitude) <= 180 else None
@@ -440,18 +438,29 @@ def _advance_burst(state: EmotionState, passed: int) -> None:
 
 def _round(state: EmotionState) -> None:
     """Keep sums in the precision in which they are stored, within what it can hold."""
-    state.arousal, state.dominance = _bounded(state.arousal), _bounded(state.dominance)
-    state.frustration = _bounded(state.frustration)
-    state.browsing, state.searching = _bounded(state.browsing), _bounded(state.searching)
-    state.deciding = _bounded(state.deciding)
-    state.felt = tuple(map(_bounded, state.felt))
-    stored = EmotionState.from_bytes(state.to_bytes())
-    for name in EmotionState.__slots__:
-        setattr(state, name, getattr(stored, name))
+    *sums, f0, f1, f2, f3, f4, f5 = _SUMS.unpack(
+        _SUMS.pack(state.weight, state.valence, *(map(_bounded, _halves(state))))
+    )
+    state.weight, state.valence, state.arousal, state.dominance, state.frustration = sums[:5]
+    state.browsing, state.searching, state.deciding = sums[5:]
+    state.felt = (f0, f1, f2, f3, f4, f5)
+
+
+def _halves(state: EmotionState) -> tuple[float, ...]:
+    """What is stored in half precision."""
+    return (
+        state.arousal,
+        state.dominance,
+        state.frustration,
+        state.browsing,
+        state.searching,
+        state.deciding,
+        *state.felt,
+    )
 
 
 def _bounded(total: float) -> float:
-    return min(_MOST, max(-_MOST, total))
+    return total if -_MOST < total < _MOST else copysign(_MOST, total)
 
 
 def _clamped(value: float | None, most: float = 1.0) -> float:
@@ -463,16 +472,16 @@ def _shares(
     state: EmotionState, scale: float, at: tuple[float, float, float]
 ) -> dict[Label, float]:
     """What texts named, and the rest by how near the mood is to each emotion's place."""
-    nearness = {label: _nearness(at, place) for label, place in PROTOTYPES.items()}
-    all_near = sum(nearness.values())
-    named = {label: total * scale for label, total in zip(FELT, state.felt, strict=True)}
-    rest = max(0.0, 1.0 - sum(named.values()))
-    return {label: named.get(label, 0.0) + rest * nearness[label] / all_near for label in LABELS}
+    near = [_nearness(at, place) for place in _PLACES]
+    named = sum(state.felt) * scale
+    rest = max(0.0, 1.0 - named) / sum(near)
+    shares = [total * scale + rest * by for total, by in zip(state.felt, near, strict=False)]
+    return dict(zip(LABELS, [*shares, rest * near[-1]], strict=True))
 
 
 def _nearness(at: tuple[float, float, float], place: tuple[float, float, float]) -> float:
-    distance = sum((one - other) ** 2 for one, other in zip(at, place, strict=True))
-    return exp(-distance / (2 * REACH**2))
+    distance = (at[0] - place[0]) ** 2 + (at[1] - place[1]) ** 2 + (at[2] - place[2]) ** 2
+    return exp(distance * _NARROWNESS)
 
 
 def _frustration(state: EmotionState, at_ms: int) -> float:

@@ -57,9 +57,23 @@ EMOTICONS = MappingProxyType(
     }
 )
 
+# Emoji whose official names say something else than people do.
+EMOJI = MappingProxyType(
+    {
+        "\u2764": "love heart",
+        "\u2665": "love heart",
+        "\u263a": "smiling face",
+        "\u2639": "sad face",
+        "\U0001f621": "angry face",
+        "\U0001f624": "annoyed face",
+    }
+)
+
 _PLACEHOLDER = re.compile(r"\[(?:name|religion|user|username|url|deleted|removed)\]", re.IGNORECASE)
 _LINK = re.compile(r"(?:https?://|www\.)\S+")
 _MENTION = re.compile(r"(?<!\w)(?:@\w+|/?u/\w+)")
+_HASHTAG = re.compile(r"#(\w+)")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _EMOTICON = re.compile(
     r"(?<![\w:;=])(?:"
     + "|".join(re.escape(sign) for sign in sorted(EMOTICONS, key=len, reverse=True))
@@ -79,19 +93,28 @@ def normalized(text: str) -> str:
     "i'm soo happy!! face with tears of joy see"
     >>> normalized("café :( ")
     'cafe sad face'
+    >>> normalized("#SoHappy")
+    'so happy'
     """
-    text = html.unescape(text[:MAX_CHARACTERS]).translate(_QUOTES)
+    text = html.unescape(_ends(text)).translate(_QUOTES)
     for unsaid in (_PLACEHOLDER, _LINK, _MENTION):
         text = unsaid.sub(" ", text)
-    text = "".join(_plain(text.lower()))
+    text = _HASHTAG.sub(lambda found: _HUMP.sub(" ", found.group(1)), text)
+    text = "".join(_plain(_REPEATED_MARK.sub(r"\1\1", text.lower())))
     text = _EMOTICON.sub(lambda found: f" {EMOTICONS[found.group()]} ", text)
     text = _STRETCHED.sub(r"\1\1", text)
     return " ".join(_REPEATED_MARK.sub(r"\1\1", text).split())
 
 
+def _ends(text: str) -> str:
+    """Beginning and end of what is longer than anyone reads."""
+    half = MAX_CHARACTERS // 2
+    return text if len(text) <= MAX_CHARACTERS else f"{text[:half]} {text[-half:]}"
+
+
 def _plain(text: str) -> Iterator[str]:
     """Letters without accents, and emoji by their names."""
-    for character in text if text.isascii() else unicodedata.normalize("NFKD", text):
+    for character in text if text.isascii() else unicodedata.normalize("NFKD", text).lower():
         yield character if character.isascii() else _plain_character(character)
 
 
@@ -101,7 +124,8 @@ def _plain_character(character: str) -> str:
     if kind in ("Mn", "Me", "Cf", "Sk"):
         return ""
     if kind == "So":
-        return f" {unicodedata.name(character, '').lower().replace('-', ' ')} "
+        name = unicodedata.name(character, "").lower().replace("-", " ")
+        return "" if name.startswith("regional") else f" {EMOJI.get(character, name)} "
     return character if kind[0] in "LNP" else " "
 
 
