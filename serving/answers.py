@@ -1,6 +1,6 @@
 """What the service answers; the shapes that OpenAPI shows."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -102,6 +102,25 @@ class DependencyState(Answer):
 
     up: bool
     detail: str
+
+
+class StoredValue(Answer):
+    """What lies under a key of the online store, decoded."""
+
+    ttl_s: int = Field(description="seconds until it is forgotten; -1: never")
+    value: Any
+
+
+class KnownUserAnswer(Answer):
+    """All that the stores hold of a user."""
+
+    user_id: str
+    known: bool
+    as_of: str = Field(description="windows, mood and ages are as of this instant")
+    redis: dict[str, StoredValue] = Field(description="by key")
+    milvus: dict[str, Any] = Field(
+        description="the user's row and the nearest items; or why it is away"
+    )
 
 
 class ReadyAnswer(Answer):

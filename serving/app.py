@@ -5,14 +5,18 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import orjson
-from fastapi import FastAPI, Header, Request, Response
+from fastapi import FastAPI, Header, Path, Request, Response, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
+from schemas.collections import ID_MAX_LENGTH
 from serving import errors
+from serving.admin import require_admin
 from serving.answers import (
     ErrorAnswer,
     FeedbackAnswer,
     HealthAnswer,
+    KnownUserAnswer,
     PersonalizeAnswer,
     ReadyAnswer,
 )
@@ -21,8 +25,9 @@ from serving.gate import Gate
 from serving.metrics import Metrics
 from serving.request_scope import current_request_id
 from serving.requests import FeedbackRequest, PersonalizeRequest
-from serving.service import Service, running
+from serving.service import Service, running, wall_clock_ms
 from settings import Settings
+from stores.errors import StoreError
 
 JSON = "application/json"
 DESCRIPTION = """
@@ -43,6 +48,8 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/personalize": PersonalizeRequest,
     "/v1/feedback": FeedbackRequest,
 }
+DEBUG_USER = "/v1/debug/users/{user_id:path}"
+ADMIN = HTTPBearer(auto_error=False, description="The setting serving.admin_token")
 PATHS = (*BODIES, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
 
 
@@ -83,6 +90,15 @@ def _add_routes(app: FastAPI) -> None:
         },
         summary="What a user did",
     )(feedback)
+    app.get(
+        DEBUG_USER,
+        response_model=KnownUserAnswer,
+        responses={
+            403: {"model": ErrorAnswer, "description": "Not the admin token, or none is set"},
+            **{status: REFUSALS[status] for status in (400, 500, 503)},
+        },
+        summary="What is known of a user",
+    )(known_user)
     app.get("/healthz", response_model=HealthAnswer, summary="The process is alive")(healthz)
     app.get(
         "/readyz",
@@ -124,6 +140,21 @@ async def feedback(
     """
     accepted = await _service(request).intake.accept(body, idempotency_key=idempotency_key)
     return Response(accepted, status_code=202, media_type=JSON)
+
+
+async def known_user(
+    request: Request,
+    user_id: Annotated[str, Path(min_length=1, max_length=ID_MAX_LENGTH)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(ADMIN)] = None,
+) -> Response:
+    """Decode all that the stores hold of a user, as of now; for administrators only."""
+    service = _service(request)
+    require_admin(credentials.credentials if credentials else "", service.admin_token)
+    try:
+        told = await service.lookup.known(user_id, now_ms=wall_clock_ms())
+    except StoreError as error:
+        raise unavailable(str(error), hint="try again in a moment", retry_after_s=1) from error
+    return Response(orjson.dumps(told, option=orjson.OPT_NON_STR_KEYS), media_type=JSON)
 
 
 async def healthz() -> Response:

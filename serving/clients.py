@@ -10,6 +10,7 @@ import numpy as np
 
 from schemas.collections import ITEM_DIM
 from serving.breaker import Breaker
+from serving.known_user import UserLookup, lookup_of
 from serving.metrics import Metrics
 from serving.ranker import Ranker
 from settings import Settings
@@ -39,6 +40,7 @@ class Clients:
     catalog: OnlineReader
     memory: FeedbackMemory
     vectors: VectorReader
+    lookup: UserLookup
     ranker: Ranker
     event_log: EventLog
 
@@ -84,6 +86,7 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
                     token=milvus.token.get_secret_value(),
                 )
             ),
+            lookup=await enter(lookup_of(settings)),
             ranker=ranker,
             event_log=event_log,
         )

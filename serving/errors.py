@@ -74,7 +74,7 @@ def install(app: FastAPI, metrics: Metrics, bodies: Mapping[str, type[BaseModel]
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return answer(invalid(error, bodies[request.url.path]))
+        return answer(invalid(error, bodies.get(request.url.path, BaseModel)))
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

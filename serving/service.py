@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import SecretStr
+
 from domain.events import EventLimits
 from serving.catalog import Catalog
 from serving.clients import LOG_DEADLINE_S, Breakers, Clients, breakers_of, opened
 from serving.feedback import FeedbackIntake
 from serving.follow import CatalogFollower
 from serving.impressions import ImpressionLog
+from serving.known_user import UserLookup
 from serving.metrics import Metrics
 from serving.pipeline import Pipeline
 from serving.stages.candidates import CandidateStage
@@ -34,6 +37,8 @@ class Service:
     catalog: Catalog
     breakers: Breakers
     metrics: Metrics
+    lookup: UserLookup
+    admin_token: SecretStr
 
 
 @asynccontextmanager
@@ -66,6 +71,8 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
         catalog=catalog,
         breakers=breakers,
         metrics=metrics,
+        lookup=clients.lookup,
+        admin_token=settings.serving.admin_token,
     )
 
 

@@ -16,6 +16,7 @@ from serving.breaker import Breaker
 from serving.catalog import Catalog
 from serving.clients import Clients
 from serving.deadline import Deadline
+from serving.known_user import described
 from serving.metrics import Metrics
 from serving.ranker import Ranking
 from serving.requests import PersonalizeRequest
@@ -248,6 +249,18 @@ class PretendedMemory(PretendedServer):
 
 
 @dataclass
+class PretendedLookup:
+    """Says of every user that nothing is known."""
+
+    away: bool = False
+
+    async def known(self, user_id: str, *, now_ms: int) -> dict[str, Any]:
+        if self.away:
+            raise StoreUnavailable("Redis", "it is away")
+        return described(user_id, [], now_ms=now_ms) | {"milvus": {"away": "it is away"}}
+
+
+@dataclass
 class Outside:
     """All the servers, and the service that uses them."""
 
@@ -256,7 +269,9 @@ class Outside:
     ranker: PretendedRanker = field(default_factory=PretendedRanker)
     event_log: PretendedLog = field(default_factory=PretendedLog)
     memory: PretendedMemory = field(default_factory=PretendedMemory)
+    lookup: PretendedLookup = field(default_factory=PretendedLookup)
     metrics: Metrics = field(default_factory=Metrics)
+    settings: Settings = field(default_factory=Settings)
 
     def service(self, items: Sequence[ItemView] | None = None) -> Service:
         """The service as it is assembled, with a filled catalogue."""
@@ -265,10 +280,11 @@ class Outside:
             catalog=cast("Any", self.online),
             memory=cast("Any", self.memory),
             vectors=cast("Any", self.vectors),
+            lookup=cast("Any", self.lookup),
             ranker=cast("Any", self.ranker),
             event_log=cast("Any", self.event_log),
         )
-        service = assemble(clients, Settings(), self.metrics)
+        service = assemble(clients, self.settings, self.metrics)
         service.catalog.apply(shop() if items is None else items, now_ms=NOW_MS)
         service.catalog.set_trending([("lamp-0", 10.0), ("mug-1", 9.0)])
         return service

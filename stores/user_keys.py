@@ -1,0 +1,81 @@
+"""All that the online store holds of one user, key by key: to look at it, and to see it gone."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from schemas.redis_keys import (
+    CONTEXT,
+    EMBEDDING,
+    INTERACTIONS,
+    SESSION,
+    USER_AGGREGATES,
+    USER_FEATURES,
+    USER_SESSION,
+    RedisKey,
+)
+from stores.online import connect_async, disconnect, translated
+
+OF_USER = (CONTEXT, INTERACTIONS, EMBEDDING, USER_FEATURES, USER_AGGREGATES, USER_SESSION)
+CONNECTIONS = 4
+READS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "string": ("GET", ()),
+    "hash": ("HGETALL", ()),
+    "sorted set": ("ZREVRANGE", (0, -1, "WITHSCORES")),
+    "list": ("LRANGE", (0, -1)),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredKey:
+    """A key that is there, and its value as the client gives it."""
+
+    name: str
+    family: RedisKey
+    ttl_s: int
+    value: Any
+
+
+class UserKeys:
+    """Reads what is stored of users, each call within its time or `StoreUnavailable`."""
+
+    def __init__(self, url: str, *, timeout_ms: int) -> None:
+        self._timeout_s = timeout_ms / 1000
+        self._client = connect_async(url, timeout_s=self._timeout_s, connections=CONNECTIONS)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await disconnect(self._client)
+
+    async def read(self, user_id: str, *, sessions: Sequence[str] = ()) -> list[StoredKey]:
+        """Read each key of a user, also of visits known from before; those that are there."""
+        found = await self._read([(family, family.of(user_id)) for family in OF_USER])
+        visits = dict.fromkeys([*sessions, *_sessions(found)])
+        return found + await self._read([(SESSION, SESSION.of(visit)) for visit in visits])
+
+    async def _read(self, keys: Sequence[tuple[RedisKey, str]]) -> list[StoredKey]:
+        if not keys:
+            return []
+        with translated():
+            async with asyncio.timeout(self._timeout_s):
+                async with self._client.pipeline(transaction=False) as pipeline:
+                    for family, name in keys:
+                        command, arguments = READS[family.kind]
+                        pipeline.execute_command(command, name, *arguments)
+                        pipeline.ttl(name)
+                    told = await pipeline.execute()
+        return [
+            StoredKey(name=name, family=family, ttl_s=ttl_s, value=value)
+            for (family, name), value, ttl_s in zip(keys, told[::2], told[1::2], strict=True)
+            if value
+        ]
+
+
+def _sessions(found: Sequence[StoredKey]) -> list[str]:
+    """The visit that a user is in, by their context."""
+    contexts = [json.loads(key.value) for key in found if key.family is CONTEXT]
+    return [context["session_id"] for context in contexts if context["session_id"]]
