@@ -127,7 +127,8 @@ def test_a_job_stopped_with_a_savepoint_goes_on_from_it(stack: LocalStack) -> No
     assert all_run(stack) == {"item_state": 1}
     send(stack, prefix, range(30, 60))
     done = stack.freshet("job", "submit", "user_state")
-    assert f"user_state: submitting, from {path}" in done.stdout
+    # Flink writes file:/path where Python writes file:///path.
+    assert f"user_state: submitting, from file://{path.removeprefix('file:')}" in done.stdout
     assert_counts_equal_recount(stack, prefix=prefix, since_ms=since_ms)
 
 
