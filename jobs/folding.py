@@ -20,7 +20,6 @@ def folded(
     """What leaves for the groups of messages of a source."""
     operator = FoldOperator(
         make_fold,
-        buckets=settings.streams.buckets,
         cached=settings.streams.cached_states,
         lifetime_days=lifetime_days,
     )

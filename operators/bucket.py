@@ -35,7 +35,7 @@ class Store(Protocol):
 
 
 class Bucket(Generic[StateT]):
-    """States of a bucket's keys, at most `limit` after each group. Written when told to."""
+    """States of a bucket's keys, at most `limit` after each call. Written when told to."""
 
     def __init__(
         self,
@@ -43,7 +43,6 @@ class Bucket(Generic[StateT]):
         store: Store,
         *,
         counters: DeadCounting,
-        limit: int,
         due_step_ms: int,
     ) -> None:
         self.due = Due(step_ms=due_step_ms)
@@ -51,10 +50,9 @@ class Bucket(Generic[StateT]):
         self._steps = steps
         self._store = store
         self._counters = counters
-        self._limit = limit
         self._held: OrderedDict[bytes, Held[StateT]] = OrderedDict()
 
-    def take(self, messages: Iterable[Incoming]) -> Iterator[Outgoing]:
+    def take(self, messages: Iterable[Incoming], *, limit: int) -> Iterator[Outgoing]:
         """Take messages in, one after another, and let go of states that are too many."""
         for message in messages:
             key = message.key or b""
@@ -65,9 +63,9 @@ class Bucket(Generic[StateT]):
                 self.due.plan(key, self._steps.due_ms(held.state))
             if len(held.since) > LONGEST_SINCE:
                 yield from self._write(key, held)
-        yield from self._let_go()
+        yield from self._let_go(limit)
 
-    def wake(self, log_time_ms: int) -> Iterator[Outgoing]:
+    def wake(self, log_time_ms: int, *, limit: int) -> Iterator[Outgoing]:
         """Wake who is due, and write what came of it. After a bug a key sleeps until a message."""
         for key in self.due.passed(log_time_ms):
             self._counters.count("wakes")
@@ -77,7 +75,7 @@ class Bucket(Generic[StateT]):
             if len(held.since) > before:
                 self.due.plan(key, self._steps.due_ms(held.state), after_ms=log_time_ms)
             yield from self._write(key, held)
-        yield from self._let_go()
+        yield from self._let_go(limit)
 
     def write(self) -> Iterator[Outgoing]:
         """Write every state that changed since it was last written."""
@@ -97,8 +95,8 @@ class Bucket(Generic[StateT]):
     def _stored(self, key: bytes) -> Stored:
         return partial(self._store.state, key)
 
-    def _let_go(self) -> Iterator[Outgoing]:
-        while len(self._held) > self._limit:
+    def _let_go(self, limit: int) -> Iterator[Outgoing]:
+        while len(self._held) > limit:
             key, held = self._held.popitem(last=False)
             if held.since:
                 yield from self._write(key, held)

@@ -76,12 +76,10 @@ class FoldOperator(KeyedProcessFunction, Generic[StateT]):
         self,
         make_fold: Callable[[], Fold[StateT]],
         *,
-        buckets: int,
         cached: int,
         lifetime_days: int | None = None,
     ) -> None:
         self._make_fold = make_fold
-        self._all_buckets = buckets
         self._cached = cached
         self._lifetime_days = lifetime_days
 
@@ -96,8 +94,6 @@ class FoldOperator(KeyedProcessFunction, Generic[StateT]):
             ),
             runtime_context.get_map_state(times_by_key("dues", lifetime_days=self._lifetime_days)),
         )
-        subtasks = runtime_context.get_number_of_parallel_subtasks()
-        self._limit = max(1, self._cached * subtasks // self._all_buckets)
         self._buckets: dict[int, Bucket[StateT]] = {}
         self._timers: dict[int, int] = {}
 
@@ -105,7 +101,9 @@ class FoldOperator(KeyedProcessFunction, Generic[StateT]):
         """Take a group of messages; an empty one says that states have to be written."""
         began_ns, number = perf_counter_ns(), ctx.get_current_key()
         bucket = self._bucket(number)
-        out = group_of(bucket.take(self._counted(value)) if value else bucket.write())
+        out = group_of(
+            bucket.take(self._counted(value), limit=self._limit()) if value else bucket.write()
+        )
         self._await(number, bucket, ctx)
         self._count_time(began_ns)
         if out:
@@ -116,7 +114,7 @@ class FoldOperator(KeyedProcessFunction, Generic[StateT]):
         began_ns, number = perf_counter_ns(), ctx.get_current_key()
         bucket = self._bucket(number)
         self._timers.pop(number, None)
-        out = group_of(bucket.wake(timestamp))
+        out = group_of(bucket.wake(timestamp, limit=self._limit()))
         self._await(number, bucket, ctx)
         self._count_time(began_ns)
         if out:
@@ -133,10 +131,13 @@ class FoldOperator(KeyedProcessFunction, Generic[StateT]):
                 self._steps,
                 self._store,
                 counters=self._counters,
-                limit=self._limit,
                 due_step_ms=DUE_STEP_MS,
             )
         return found
+
+    def _limit(self) -> int:
+        """Each bucket's share of the states in memory; there are as many buckets as were met."""
+        return max(1, self._cached // len(self._buckets))
 
     def _counted(self, group: bytes) -> list[Any]:
         messages = list(incoming_of(group))

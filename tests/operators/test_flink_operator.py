@@ -77,7 +77,7 @@ class FakeRuntime:
 
     def open(self, *, cached: int = 100) -> None:
         self.fold = WordFold()
-        self.operator = FoldOperator(lambda: self.fold, buckets=2, cached=cached)
+        self.operator = FoldOperator(lambda: self.fold, cached=cached)
         self.operator.open(self)
 
     def get_map_state(self, descriptor: Any) -> FakeMapState:
@@ -85,9 +85,6 @@ class FakeRuntime:
 
     def get_metrics_group(self) -> FakeMetrics:
         return self.metrics
-
-    def get_number_of_parallel_subtasks(self) -> int:
-        return 1
 
     def get_current_key(self) -> int:
         return self.bucket
@@ -184,7 +181,7 @@ def test_a_state_in_memory_is_neither_read_nor_decoded_again(flink: FakeRuntime)
 
 
 def test_no_more_states_than_allowed_stay_and_none_is_lost(flink: FakeRuntime) -> None:
-    flink.open(cached=4)
+    flink.open(cached=2)
     for key in (b"a", b"b", b"c"):
         flink.group((key, b"x"))
     assert list(flink.stored()) == ["a"]
@@ -280,5 +277,5 @@ def test_counters_are_told(flink: FakeRuntime) -> None:
 
 
 def test_the_operator_travels_to_the_cluster() -> None:
-    operator = FoldOperator(WordFold, buckets=1, cached=1, lifetime_days=1)
+    operator = FoldOperator(WordFold, cached=1, lifetime_days=1)
     assert isinstance(pickle.loads(pickle.dumps(operator)), FoldOperator)
