@@ -1,5 +1,6 @@
 """A stack of its own: free ports, a directory of its own. For tests, and beside another stack."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -51,16 +52,28 @@ class LocalStack:
 
     def pid(self, program: str) -> int:
         """The process of a program, as in `taskmanager-1`."""
+        return self._record(program).pid
+
+    def _record(self, program: str) -> processes.Record:
         record = processes.read_record(program, self.layout)
         if record is None:
             raise StackError(f"{program} was never started; start its part with `up` first")
-        return record.pid
+        return record
 
     def kill(self, program: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Send a signal to a program, past its keeper; answers the process that it went to."""
+        """Send a signal to a program, past its keeper; answers the process that it went to.
+
+        A killed one comes back by itself.
+        """
         pid = self.pid(program)
         os.kill(pid, number)
         return pid
+
+    def take_away(self, program: str) -> None:
+        """Kill a program and its keeper, so that it stays away until the next `up`."""
+        os.kill(self._record(program).keeper, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            self.kill(program)
 
     def freshet(
         self, *arguments: str, check: bool = True, timeout_s: float = 180

@@ -51,11 +51,21 @@ class UserKeys:
     async def __aexit__(self, *_: object) -> None:
         await disconnect(self._client)
 
-    async def read(self, user_id: str, *, sessions: Sequence[str] = ()) -> list[StoredKey]:
+    async def read(self, user_id: str, *, visits: Sequence[str] = ()) -> list[StoredKey]:
         """Read each key of a user, also of visits known from before; those that are there."""
         found = await self._read([(family, family.of(user_id)) for family in OF_USER])
-        visits = dict.fromkeys([*sessions, *_sessions(found)])
-        return found + await self._read([(SESSION, SESSION.of(visit)) for visit in visits])
+        all_visits = dict.fromkeys([*visits, *_visits(found)])
+        return found + await self._read([(SESSION, SESSION.of(visit)) for visit in all_visits])
+
+    async def visits(self, user_id: str) -> list[str]:
+        """Which visit a user is in, if any."""
+        return _visits(await self._read([(CONTEXT, CONTEXT.of(user_id))]))
+
+    async def consent(self, user_id: str) -> bool | None:
+        """Whether a user lets us personalize; None where nothing is known of them."""
+        for key in await self._read([(CONTEXT, CONTEXT.of(user_id))]):
+            return bool(json.loads(key.value)["metadata"]["personalization_consent"])
+        return None
 
     async def _read(self, keys: Sequence[tuple[RedisKey, str]]) -> list[StoredKey]:
         if not keys:
@@ -75,7 +85,6 @@ class UserKeys:
         ]
 
 
-def _sessions(found: Sequence[StoredKey]) -> list[str]:
-    """The visit that a user is in, by their context."""
+def _visits(found: Sequence[StoredKey]) -> list[str]:
     contexts = [json.loads(key.value) for key in found if key.family is CONTEXT]
     return [context["session_id"] for context in contexts if context["session_id"]]

@@ -224,7 +224,7 @@ def test_they_tell_how_they_are(writers: LocalStack, log: EventLog, name: str) -
 
 def kill(stack: LocalStack, part: str) -> None:
     """Kill a part of one program, and wait until its end is known."""
-    stack.kill(part)
+    stack.take_away(part)
     wait_until(lambda: stack.status(part).state is State.DIED)
 
 

@@ -124,7 +124,7 @@ async def test_the_loop_is_not_held_while_kafka_is_looked_for() -> None:
 async def test_a_log_works_again_when_kafka_is_back(servers: LocalStack, bootstrap: str) -> None:
     with EventLog(bootstrap, deadline_s=1) as log:
         await log.append(USER_SNAPSHOTS, "u", user_snapshot("u", 1))
-        servers.kill("kafka")
+        servers.take_away("kafka")
         with pytest.raises(LogUnavailable):
             await log.append(USER_SNAPSHOTS, "u", user_snapshot("u", 2))
         servers.up("kafka")

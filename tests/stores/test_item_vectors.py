@@ -109,7 +109,7 @@ def test_it_answers_when_the_server_is_back(
     vectors = ItemVectors(redis_url, lifetime_s=0)
     assert vectors.get("i") is not None
     time.sleep(1.5)  # the server's log is on disk within a second
-    servers.kill("valkey")
+    servers.take_away("valkey")
     answers: list[object] = []
     asking = in_background(lambda: answers.append(vectors.get("i")))
     time.sleep(0.3)

@@ -428,7 +428,7 @@ async def test_it_works_again_soon_after_the_server_was_killed(
     writer.write_users([user_snapshot("u", 1)])
     async with OnlineReader(redis_url, timeout_ms=200) as reader:
         await asyncio.gather(*(reader.user("u") for _ in range(10)))
-        servers.kill("valkey")
+        servers.take_away("valkey")
         await asyncio.sleep(0.1)
         assert await timed_out(reader, "u")
         with pytest.raises(StoreUnavailable):

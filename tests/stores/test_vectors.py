@@ -227,7 +227,7 @@ async def test_it_works_again_soon_after_the_server_was_killed(
         writer.upsert_items([item_snapshot("kept", 600)])
         async with VectorReader(milvus_uri, timeout_ms=1_000) as reader:
             await until_back(reader)
-            servers.kill("milvus")
+            servers.take_away("milvus")
             assert await failed(reader)
             with pytest.raises(StoreUnavailable):
                 writer.upsert_items([item_snapshot("kept", 601)])

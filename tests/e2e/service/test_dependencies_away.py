@@ -104,7 +104,7 @@ async def test_one_server_killed(
     deadline_s = servers.settings.serving.deadline_ms / 1000
     async with load_of(client) as load:
         await full_again(load, time.perf_counter())
-        servers.kill(program)
+        servers.take_away(program)
         killed = time.perf_counter()
         await asyncio.sleep(AWAY_S)
         starting = time.perf_counter()
@@ -126,7 +126,7 @@ async def test_all_killed_at_once(client: httpx.AsyncClient, servers: LocalStack
     async with load_of(client) as load:
         await full_again(load, time.perf_counter())
         for program in ("valkey", "milvus", "triton"):
-            servers.kill(program)
+            servers.take_away(program)
         killed = time.perf_counter()
         await asyncio.sleep(AWAY_S)
         starting = time.perf_counter()
@@ -143,7 +143,7 @@ async def test_without_kafka_lists_are_made_and_feedback_says_when_to_come_back(
 ) -> None:
     feedback = {"user_id": "u00001", "feedback": [{"item_id": "i00001", "action": "click"}]}
     headers = {"Idempotency-Key": "without-kafka"}
-    servers.kill("kafka")
+    servers.take_away("kafka")
     try:
         async with load_of(client) as load:
             refused = await client.post("/v1/feedback", json=feedback, headers=headers)
@@ -163,7 +163,7 @@ async def test_without_redis_feedback_is_still_accepted(
     client: httpx.AsyncClient, servers: LocalStack
 ) -> None:
     feedback = {"user_id": "u00001", "feedback": [{"item_id": "i00009", "action": "click"}]}
-    servers.kill("valkey")
+    servers.take_away("valkey")
     try:
         accepted = await client.post("/v1/feedback", json=feedback)
         assert (accepted.status_code, accepted.json()["processed"]) == (202, 1)
