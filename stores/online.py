@@ -18,12 +18,21 @@ from schemas.redis_keys import (
     EMBEDDING,
     INTERACTIONS,
     ITEM,
+    ITEM_FEATURES,
     ITEMS_CHANGED,
     SESSION,
     TRENDING,
     USER_FEATURES,
 )
-from schemas.types import EmbeddingUpdate, ItemPopularity, ItemSnapshot, UserSnapshot
+from schemas.types import (
+    BanditPosterior,
+    EmbeddingUpdate,
+    ItemEngagement,
+    ItemNeighbors,
+    ItemPopularity,
+    ItemSnapshot,
+    UserSnapshot,
+)
 from stores.errors import StoreRejected, StoreUnavailable
 from stores.views import (
     CATALOG_PART,
@@ -46,7 +55,15 @@ LUA = Path(__file__).with_name("lua")
 TOMBSTONE_S = DAY_S
 CONNECTIONS = 64
 
-SnapshotT = TypeVar("SnapshotT", UserSnapshot, ItemSnapshot, ItemPopularity)
+SnapshotT = TypeVar(
+    "SnapshotT",
+    UserSnapshot,
+    ItemSnapshot,
+    ItemPopularity,
+    ItemEngagement,
+    ItemNeighbors,
+    BanditPosterior,
+)
 ItemT = TypeVar("ItemT", ItemSnapshot, ItemPopularity)
 
 # The server is there but can't work now; everything else it answers is about what was asked.
@@ -121,7 +138,7 @@ class OnlineWriter:
 
     def write_users(self, users: Sequence[UserSnapshot]) -> int:
         """Write contexts, sessions and features by their latest version, and every interaction."""
-        return self._run("user", (_user_call(group) for group in _by_user(users)))
+        return self.run_script("user", (_user_call(group) for group in _by_user(users)))
 
     def write_embeddings(self, updates: Sequence[EmbeddingUpdate]) -> int:
         """Write the latest vector of each user."""
@@ -130,7 +147,7 @@ class OnlineWriter:
             known = latest.get(update.user_id)
             if known is None or update.embedding.version >= known.embedding.version:
                 latest[update.user_id] = update
-        return self._run("embedding", (_embedding_call(update) for update in latest.values()))
+        return self.run_script("embedding", (_embedding_call(update) for update in latest.values()))
 
     def write_items(self, items: Sequence[ItemSnapshot]) -> int:
         """Write the latest entry of each item, whether it may trend, and that it changed."""
@@ -147,10 +164,13 @@ class OnlineWriter:
         for item in items:
             latest[item.item_id] = newer(latest.get(item.item_id), item)
         calls = (_item_call(item, part, fields_of(item)) for item in latest.values())
-        return self._run("item", calls)
+        return self.run_script("item", calls)
 
-    def _run(self, script: str, calls: Iterable[tuple[list[str], list[Any]]]) -> int:
-        """Run a script for each of the calls; load it first where the server doesn't have it."""
+    def run_script(self, script: str, calls: Iterable[tuple[list[str], list[Any]]]) -> int:
+        """Run a script of `stores/lua/` for each of the calls, loaded first where it must be.
+
+        A call is keys and arguments; each script answers 1 where it wrote.
+        """
         with translated():
             digest = self._digests.get(script) or self._load(script)
             commands = [(len(keys), *keys, *arguments) for keys, arguments in calls]
@@ -248,7 +268,9 @@ def _item_call(
         *(len(part.fields), *part.fields),
         *_flat(fields),
     ]
-    return [ITEM.of(item.item_id), ITEMS_CHANGED.of(), TRENDING.of("all")], arguments
+    item_id = item.item_id
+    keys = [ITEM.of(item_id), ITEMS_CHANGED.of(), TRENDING.of("all"), ITEM_FEATURES.of(item_id)]
+    return keys, arguments
 
 
 def _flat(fields: dict[str, Any]) -> Iterator[Any]:

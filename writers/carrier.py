@@ -15,7 +15,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from schemas.topics import DEAD_LETTERS
-from schemas.types import ItemPopularity, ItemSnapshot, UserSnapshot
+from schemas.types import BanditPosterior, ItemPopularity, ItemSnapshot, UserSnapshot
 from stores.errors import StoreError, StoreRejected
 from stores.event_log import EventLog, LogMessage, message_of
 from writers.batch import Carried, Refused, dead_letter, decode_all
@@ -327,6 +327,6 @@ def _first_offsets(messages: Iterable[LogMessage]) -> dict[TopicPartition, int]:
 
 def _log_time_ms(carried: Carried) -> int:
     record = carried.record
-    if isinstance(record, UserSnapshot | ItemSnapshot | ItemPopularity):
+    if isinstance(record, UserSnapshot | ItemSnapshot | ItemPopularity | BanditPosterior):
         return record.log_time_ms
     return carried.message.position.log_time_ms

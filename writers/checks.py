@@ -1,12 +1,23 @@
 """What a record must be before a store is bothered with it."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from domain.segments import CONTEXT_DIM
 from schemas.collections import ID_MAX_LENGTH, ITEM_DIM, USER_DIM
-from schemas.types import EmbeddingUpdate, ItemPopularity, ItemSnapshot, Record, UserSnapshot
+from schemas.types import (
+    BanditPosterior,
+    EmbeddingUpdate,
+    ItemEngagement,
+    ItemNeighbors,
+    ItemPopularity,
+    ItemSnapshot,
+    Record,
+    UserSnapshot,
+)
 
 FLOAT_BYTES = 4
 
@@ -32,6 +43,16 @@ def problem_of(record: Record) -> Problem | None:
             return _item_problem(record)
         case ItemPopularity():
             return _popularity_problem(record)
+        case ItemEngagement():
+            return _id_problem("item_id", record.item_id) or _listed_problem(
+                "trends", record.trends, record.trending
+            )
+        case ItemNeighbors():
+            return _id_problem("item_id", record.item_id) or _listed_problem(
+                "neighbors", record.neighbors, record.scores
+            )
+        case BanditPosterior():
+            return _posterior_problem(record)
     return Problem("unexpected_record", f"{type(record).__name__} is written to no store")
 
 
@@ -50,6 +71,25 @@ def _popularity_problem(moved: ItemPopularity) -> Problem | None:
         _id_problem("item_id", moved.item_id)
         or _number_problem("popularity", moved.popularity)
         or _number_problem("trending", moved.trending)
+    )
+
+
+def _posterior_problem(posterior: BanditPosterior) -> Problem | None:
+    return (
+        _id_problem("item_id", posterior.item_id)
+        or _id_problem("context_segment", posterior.context_segment)
+        or _parameter_problem("alpha", posterior.alpha)
+        or _parameter_problem("beta", posterior.beta)
+        or _vector_problem("weights", posterior.weights or None, CONTEXT_DIM)
+        or _vector_problem("variances", posterior.variances or None, CONTEXT_DIM)
+    )
+
+
+def _listed_problem(name: str, listed: Sequence[str], numbers: Sequence[float]) -> Problem | None:
+    if len(listed) == len(numbers) and all(map(math.isfinite, numbers)):
+        return None
+    return Problem(
+        "bad_number", f"{len(listed)} {name} with {len(numbers)} numbers; each has a finite one"
     )
 
 
@@ -75,3 +115,9 @@ def _number_problem(name: str, value: float) -> Problem | None:
     if math.isfinite(value):
         return None
     return Problem("bad_number", f"{name} is {value}; a finite number is allowed")
+
+
+def _parameter_problem(name: str, value: float) -> Problem | None:
+    if math.isfinite(value) and value > 0:
+        return None
+    return Problem("bad_number", f"{name} is {value}; a finite number above 0 is allowed")

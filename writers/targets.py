@@ -4,14 +4,28 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from schemas.topics import (
+    BANDIT_POSTERIORS,
     EMBEDDING_UPDATES,
+    ITEM_ENGAGEMENT,
+    ITEM_NEIGHBORS,
     ITEM_POPULARITY,
     ITEM_SNAPSHOTS,
     USER_SNAPSHOTS,
     Topic,
 )
-from schemas.types import EmbeddingUpdate, ItemPopularity, ItemSnapshot, UserSnapshot
+from schemas.types import (
+    BanditPosterior,
+    EmbeddingUpdate,
+    ItemEngagement,
+    ItemNeighbors,
+    ItemPopularity,
+    ItemSnapshot,
+    UserSnapshot,
+)
+from stores.engagement import EngagementWriter
+from stores.neighbors import NeighborsWriter
 from stores.online import OnlineWriter, connect
+from stores.posteriors import PosteriorWriter
 from stores.vectors import VectorWriter, ensure_collections
 from writers.batch import Carried, of_kind
 
@@ -36,7 +50,7 @@ class Target(Protocol):
 
 
 class RedisTarget:
-    """The online store: users, their vectors, items and how popular they are."""
+    """The online store: users, their vectors, items, how popular they are, what rewards taught."""
 
     name = "redis"
     topics: tuple[Topic, ...] = (
@@ -44,11 +58,17 @@ class RedisTarget:
         EMBEDDING_UPDATES,
         ITEM_SNAPSHOTS,
         ITEM_POPULARITY,
+        ITEM_ENGAGEMENT,
+        ITEM_NEIGHBORS,
+        BANDIT_POSTERIORS,
     )
     pause_s = 0.0
 
     def __init__(self, url: str) -> None:
         self._writer = OnlineWriter(connect(url))
+        self._engagement = EngagementWriter(self._writer)
+        self._neighbors = NeighborsWriter(self._writer)
+        self._posteriors = PosteriorWriter(self._writer)
 
     def prepare(self) -> None:
         """See that it answers."""
@@ -58,8 +78,11 @@ class RedisTarget:
         """Write vectors before the contexts that name their versions."""
         self._writer.write_items(of_kind(carried, ItemSnapshot))
         self._writer.write_popularity(of_kind(carried, ItemPopularity))
+        self._engagement.write(of_kind(carried, ItemEngagement))
+        self._neighbors.write(of_kind(carried, ItemNeighbors))
         self._writer.write_embeddings(of_kind(carried, EmbeddingUpdate))
         self._writer.write_users(of_kind(carried, UserSnapshot))
+        self._posteriors.write(of_kind(carried, BanditPosterior))
 
 
 class MilvusTarget:

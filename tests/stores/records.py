@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from schemas.types import (
+    BanditPosterior,
     Embedding,
     EmbeddingUpdate,
     Interaction,
@@ -75,6 +76,21 @@ def item_popularity(item_id: str, version: int, **more: Any) -> ItemPopularity:
         "total_events": version,
     }
     return ItemPopularity(item_id=item_id, version=version, **(defaults | more))
+
+
+def bandit_posterior(
+    item_id: str, version: int, segment: str = "mobile_us_evening", **more: Any
+) -> BanditPosterior:
+    defaults: dict[str, Any] = {
+        "timestamp_ms": NOW_MS,
+        "log_time_ms": NOW_MS + version,
+        "alpha": 1.0 + version,
+        "beta": 2.0,
+        "total_impressions": version,
+    }
+    return BanditPosterior(
+        item_id=item_id, context_segment=segment, version=version, **(defaults | more)
+    )
 
 
 def deleted_item(item_id: str, version: int) -> ItemSnapshot:

@@ -5,6 +5,7 @@ import pytest
 
 from schemas.types import ItemSnapshot, Record
 from tests.stores.records import (
+    bandit_posterior,
     deleted_item,
     embedding_update,
     interaction,
@@ -24,6 +25,8 @@ GOOD: list[Record] = [
     item_snapshot("i", 1, vector=None, unified=None, catalog=None),
     deleted_item("i", 1),
     item_popularity("i", 1),
+    bandit_posterior("i", 1),
+    bandit_posterior("i", 1, weights=bytes(256), variances=bytes(256)),
 ]
 
 
@@ -55,6 +58,20 @@ def test_what_the_jobs_emit_has_no_problem(record: Record) -> None:
             "bad_vector",
             "embedding holds numbers that are not finite",
         ),
+        (bandit_posterior("", 1), "bad_id", "item_id has 0 bytes"),
+        (bandit_posterior("i", 1, ""), "bad_id", "context_segment has 0 bytes"),
+        (
+            bandit_posterior("i", 1, alpha=0.0),
+            "bad_number",
+            "alpha is 0.0; a finite number above 0 is allowed",
+        ),
+        (bandit_posterior("i", 1, beta=float("inf")), "bad_number", "beta is inf"),
+        (
+            bandit_posterior("i", 1, weights=bytes(8)),
+            "bad_vector",
+            "weights has 8 bytes; 64 float32 are 256",
+        ),
+        (bandit_posterior("i", 1, variances=bytes(8)), "bad_vector", "variances has 8 bytes"),
         (interaction("e"), "unexpected_record", "Interaction is written to no store"),
     ],
 )

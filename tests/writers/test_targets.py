@@ -3,10 +3,17 @@ from typing import Any
 
 import pytest
 
-from schemas.topics import EMBEDDING_UPDATES, ITEM_POPULARITY, ITEM_SNAPSHOTS, USER_SNAPSHOTS
+from schemas.topics import (
+    BANDIT_POSTERIORS,
+    EMBEDDING_UPDATES,
+    ITEM_POPULARITY,
+    ITEM_SNAPSHOTS,
+    USER_SNAPSHOTS,
+)
 from schemas.types import Record
 from stores.event_log import LogMessage, Position
 from tests.stores.records import (
+    bandit_posterior,
     embedding_update,
     item_popularity,
     item_snapshot,
@@ -18,6 +25,7 @@ from writers.targets import MilvusTarget, RedisTarget
 
 USER, UPDATE = user_snapshot("u", 1), embedding_update("u", 1)
 ITEM, MOVED = item_snapshot("i", 1), item_popularity("i", 2)
+LEARNED = bandit_posterior("i", 1)
 
 
 class Writer:
@@ -34,6 +42,7 @@ class Writer:
 def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
     writer = Writer()
     monkeypatch.setattr(targets, "OnlineWriter", lambda *_: writer)
+    monkeypatch.setattr(targets, "PosteriorWriter", lambda *_: writer)
     monkeypatch.setattr(targets, "VectorWriter", lambda *_, **__: writer)
     return writer
 
@@ -47,18 +56,20 @@ def test_redis_is_told_everything_and_vectors_before_the_users_that_name_them(
     writer: Writer,
 ) -> None:
     target = RedisTarget("redis://anywhere")
-    target.write(carried(USER, MOVED, UPDATE, ITEM))
+    target.write(carried(LEARNED, USER, MOVED, UPDATE, ITEM))
     assert writer.told == [
         ("write_items", [ITEM]),
         ("write_popularity", [MOVED]),
         ("write_embeddings", [UPDATE]),
         ("write_users", [USER]),
+        ("write", [LEARNED]),
     ]
     assert set(target.topics) == {
         USER_SNAPSHOTS,
         EMBEDDING_UPDATES,
         ITEM_SNAPSHOTS,
         ITEM_POPULARITY,
+        BANDIT_POSTERIORS,
     }
 
 

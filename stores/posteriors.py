@@ -1,0 +1,136 @@
+"""What rewards taught of items in segments, in the online store."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+
+from schemas.redis_keys import BANDIT
+from schemas.types import BanditPosterior
+from stores.online import OnlineWriter, connect_async, disconnect, newer, translated
+from stores.views import Vector
+
+SCRIPT = "bandit"
+CONNECTIONS = 16
+
+# Where each field of a view lies in the hash, beside version and log time.
+NUMBERS = ("alpha", "beta", "prior_alpha", "prior_beta")
+COUNTS = ("total_impressions", "total_rewards", "exploration_count", "exploitation_count")
+READ = (
+    *("version", "log_time_ms", "updated_at", "context_weights", "variances"),
+    *NUMBERS,
+    *COUNTS,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PosteriorView:
+    """What the online store knows of an item in a segment, as of `timestamp_ms`.
+
+    Weights and variances, 64 of each, are None where no reward came with a context yet.
+    """
+
+    version: int
+    log_time_ms: int
+    timestamp_ms: int
+    alpha: float
+    beta: float
+    prior_alpha: float
+    prior_beta: float
+    weights: Vector | None = field(default=None, repr=False)
+    variances: Vector | None = field(default=None, repr=False)
+    total_impressions: int = 0
+    total_rewards: int = 0
+    exploration_count: int = 0
+    exploitation_count: int = 0
+
+
+class PosteriorWriter:
+    """Writes what the job emits, a batch in one round trip; an older one never replaces a newer."""
+
+    def __init__(self, online: OnlineWriter) -> None:
+        self._online = online
+
+    def write(self, posteriors: Sequence[BanditPosterior]) -> int:
+        """Write the latest of each item in each segment; answer how many were not older."""
+        latest: dict[str, BanditPosterior] = {}
+        for posterior in posteriors:
+            key = BANDIT.of(posterior.item_id, posterior.context_segment)
+            latest[key] = newer(latest.get(key), posterior)
+        return self._online.run_script(SCRIPT, (_call(*one) for one in latest.items()))
+
+
+class PosteriorReader:
+    """Reads for the service, each call within its time or `StoreUnavailable`; creates no keys."""
+
+    def __init__(self, url: str, *, timeout_ms: int, connections: int = CONNECTIONS) -> None:
+        self._timeout_s = timeout_ms / 1000
+        self._client = connect_async(url, timeout_s=self._timeout_s, connections=connections)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await disconnect(self._client)
+
+    async def many(self, item_ids: Sequence[str], segment: str) -> list[PosteriorView | None]:
+        """Read items in one segment in one round trip, in their order; None for unknown ones."""
+        if not item_ids:
+            return []
+        keys = [BANDIT.of(item_id, segment) for item_id in item_ids]
+        with translated():
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._client.pipeline(transaction=False) as pipeline,
+            ):
+                for key in keys:
+                    pipeline.hmget(key, list(READ))
+                found = await pipeline.execute()
+        return [_view(*one) for one in zip(keys, found, strict=True)]
+
+
+def _call(key: str, posterior: BanditPosterior) -> tuple[list[str], list[Any]]:
+    return [key], [posterior.version, posterior.log_time_ms, *_fields(posterior)]
+
+
+def _fields(posterior: BanditPosterior) -> Iterator[Any]:
+    yield from ("updated_at", posterior.timestamp_ms)
+    yield from ("context_weights", posterior.weights, "variances", posterior.variances)
+    for name in NUMBERS:
+        yield from (name, repr(getattr(posterior, name)))
+    for name in COUNTS:
+        yield from (name, getattr(posterior, name))
+
+
+def _view(key: str, stored: Sequence[bytes | None]) -> PosteriorView | None:
+    if stored[0] is None:
+        return None
+    fields = dict(zip(READ, (value or b"" for value in stored), strict=True))
+    numbers: dict[str, Any] = {}
+    try:
+        numbers.update({name: float(fields[name]) for name in NUMBERS})
+        numbers.update({name: int(fields[name]) for name in COUNTS})
+        return PosteriorView(
+            version=int(fields["version"]),
+            log_time_ms=int(fields["log_time_ms"]),
+            timestamp_ms=int(fields["updated_at"]),
+            weights=_floats(fields["context_weights"]),
+            variances=_floats(fields["variances"]),
+            **numbers,
+        )
+    except ValueError as error:
+        log.warning("%s can't be read (%s), counts as missing", key, error)
+        return None
+
+
+def _floats(stored: bytes) -> Vector | None:
+    return np.frombuffer(stored, "<f4") if stored else None
