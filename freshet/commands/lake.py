@@ -30,7 +30,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Say what there is: rows, files and hours of each table, and who asked to be forgotten."""
-    from stores.lake import LakeError
+    from stores.lake.errors import LakeError
     from stores.lake.status import status as lake_status
 
     with explained(LakeError):
@@ -47,8 +47,8 @@ def compact(
     ] = None,
 ) -> None:
     """Make one file of each hour that is over, and let erased users go from every hour."""
-    from stores.lake import LakeError
     from stores.lake.compaction import Compaction
+    from stores.lake.errors import LakeError
 
     lake = settings_of(context).lake_directory
     now_ms = time.time_ns() // 1_000_000

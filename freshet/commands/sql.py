@@ -31,7 +31,7 @@ def sql(
 ) -> None:
     """Ask about interactions (each event once), events, impressions, rewards and snapshots."""
     from stores.errors import StoreError
-    from stores.lake import LakeError
+    from stores.lake.errors import LakeError
     from stores.lake.sql import CSV, JSON_ROWS, TABLE
 
     if as_json and as_csv:

@@ -7,9 +7,6 @@ A file is there when it bears its final name; names that begin with a dot are wo
 file `whole-….parquet` says in its own footer which files it replaces, so that its renaming is what
 puts it in their place, at once. Readers hold a shared lock while they read; replaced files are
 deleted under the exclusive one.
+
+Nothing is imported here: the job needs `files` alone, and runs where `kafka` is jobs/kafka.py.
 """
-
-from stores.lake.errors import LakeError
-from stores.lake.reading import Lake
-
-__all__ = ["Lake", "LakeError"]

@@ -22,8 +22,8 @@ from schemas.types import (
     UserSnapshot,
 )
 from stores.event_log import LogMessage
-from stores.lake import Lake
 from stores.lake.files import write_files
+from stores.lake.reading import Lake
 
 # A full hour of 21 September 2026: 14:00 UTC.
 HOUR = 1_789_999_200_000

@@ -10,10 +10,12 @@ import pytest
 
 from operators.messages import Incoming
 from schemas.lake import EVENTS, IMPRESSIONS, LAKE_TABLES, REWARDS, SNAPSHOTS, LakeTable
-from stores.lake import Lake, LakeError, compaction
+from stores.lake import compaction
 from stores.lake.compaction import Compacted, Compaction
 from stores.lake.erasure import FILE, Erasures
+from stores.lake.errors import LakeError
 from stores.lake.locks import compacting
+from stores.lake.reading import Lake
 from tests.stores.lake.lakes import (
     HOUR,
     event,

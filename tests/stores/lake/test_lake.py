@@ -12,8 +12,10 @@ from operators.messages import Incoming
 from schemas.codec import decode
 from schemas.lake import EVENTS, IMPRESSIONS, LAKE_TABLES, PAYLOAD, PLACE, REWARDS, SNAPSHOTS
 from schemas.types import UserEvent
-from stores.lake import Lake, LakeError, files
+from stores.lake import files
 from stores.lake.columns import arrow_schema
+from stores.lake.errors import LakeError
+from stores.lake.reading import Lake
 from tests.stores.lake.lakes import (
     HOUR,
     event,

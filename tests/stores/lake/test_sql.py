@@ -13,9 +13,9 @@ import pytest
 
 from schemas.lake import EVENTS, IMPRESSIONS, LAKE_TABLES
 from stores.errors import StoreUnavailable
-from stores.lake import Lake, LakeError
 from stores.lake.compaction import Compaction
-from stores.lake.errors import StatementError
+from stores.lake.errors import LakeError, StatementError
+from stores.lake.reading import Lake
 from stores.lake.sql import CSV, JSON_ROWS, TABLE, ServerSql, local_sql
 from tests.stores.lake.lakes import HOUR, event, full_event, hours_later, impression, message, write
 
