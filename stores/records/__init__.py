@@ -1,0 +1,1 @@
+"""Profiles and items as rows: for reports, and for what people enter about themselves."""
