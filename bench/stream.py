@@ -1,164 +1,209 @@
-"""Events a second of the job user_state on a Flink cluster, beside its domain in a plain loop.
+"""Events a second of folds on a Flink cluster, beside the same folds in a plain loop.
 
-Both take the same events and do the same work: decode, check, apply, keep the state of each user as
-bytes, encode what comes out. The difference is what Flink, RocksDB and Kafka cost. The loop is
-measured before and after: how far its figures are apart tells how quiet the machine was.
+Both take the same events and do the same: decode, check, apply, keep the state of each user, encode
+what comes out. The plain loop keeps bytes in a dict, and decodes and encodes them with each event.
+The difference is what Flink, RocksDB and Kafka cost. The loop is measured before and after: how far
+its figures are apart tells how quiet the machine was. CPU time says what an event costs where the
+machine is not quiet: of the loop's thread, and of the TaskManagers with all their threads.
 """
 
 import argparse
-import random
+import os
+import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import redis
+import psutil
 
+from bench.events import Message, events, item_vectors, produce, store_items
+from bench.minimal import MinimalFold
 from bench.result import save
-from domain.embedding import Vector
-from domain.events import ACTION_WEIGHTS, EventLimits, refusal
-from domain.user_state import UserState, apply
-from domain.user_state_codec import decode_user_state, encode_user_state
-from schemas.codec import decode, encode
-from schemas.collections import USER_DIM
-from schemas.redis_keys import ITEM
-from schemas.topics import USER_EVENTS, USER_SNAPSHOTS
-from schemas.types import EventType, UserEvent
+from freshet.job_submission import environment_of
+from jobs import user_state
+from operators.fold import Fold
+from operators.living import Living
+from operators.messages import Incoming
+from schemas.topics import EMBEDDING_UPDATES, USER_EVENTS, USER_SNAPSHOTS, Topic
 from settings import Settings, load_settings
+from stack import flink
+from stack.layout import ROOT
 from stack.local import LocalStack
-from stores.event_log import EventLog, create_topics
+from stores.event_log import create_topics
 
 PARTS = ("kafka", "valkey", "flink")
-KINDS: tuple[EventType, ...] = ("view", "click", "add_to_cart", "purchase", "dismiss", "search")
-SHARES = (70, 18, 5, 3, 2, 2)
-BATCH = 5_000
 POLL_S = 0.2
 
-Message = tuple[bytes, bytes]
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A fold, the job that runs it, and the topic that has a message for each of its events."""
+
+    job: str
+    script: Path
+    make_fold: Callable[[Settings], Fold[Any]]
+    tells: Topic
+
+
+CASES = (
+    Case(
+        job="user_state",
+        script=ROOT / "jobs" / "user_state.py",
+        make_fold=user_state.make_fold,
+        tells=USER_SNAPSHOTS,
+    ),
+    Case(
+        job="minimal",
+        script=ROOT / "bench" / "minimal.py",
+        make_fold=lambda _settings: MinimalFold(),
+        tells=EMBEDDING_UPDATES,
+    ),
+)
 
 
 def main() -> None:
     """Measure, print and keep the result."""
     options = _options()
-    messages = list(_messages(options.events, options.users, options.items))
-    vectors = _vectors(options.items)
-    before = _plain_loop(messages, vectors)
-    print(f"plain loop: {before:,.0f} events/s", flush=True)
+    now_ms = int(time.time() * 1000)
+    messages = list(
+        events(options.events, users=options.users, items=options.items, last_ms=now_ms)
+    )
     with tempfile.TemporaryDirectory(prefix="freshet-bench-") as directory:
-        base = Settings(cache_dir=load_settings().cache_dir)
-        base = base.model_copy(
-            update={"flink": base.flink.model_copy(update={"parallelism": options.parallelism})}
-        )
-        stack = LocalStack.beside(base, data_dir=Path(directory))
+        stack = LocalStack.beside(_settings(options), data_dir=Path(directory))
         try:
-            flink = _on_flink(stack, messages, vectors)
+            _fill(stack, messages, options.items)
+            figures = {
+                case.job: _measured(case, stack, messages)
+                for case in CASES
+                if case.job in options.jobs
+            }
         finally:
             stack.down()
-    after = _plain_loop(messages, vectors)
-    print(f"user_state: {flink:,.0f} events/s; plain loop again: {after:,.0f}")
-    figures = {
-        "plain_loop_events_per_s": [round(before), round(after)],
-        "user_state_events_per_s": round(flink),
-        "ratio": round((before + after) / 2 / flink, 2),
-        **vars(options),
-    }
-    print(f"kept in {save('stream', figures)}")
+    print(f"kept in {save('stream', {**figures, **vars(options)})}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.stream", description=__doc__)
-    parser.add_argument("--events", type=int, default=150_000)
+    parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--users", type=int, default=5_000)
     parser.add_argument("--items", type=int, default=1_000)
     parser.add_argument("--parallelism", type=int, default=1)
+    parser.add_argument("--jobs", nargs="+", default=[case.job for case in CASES])
     return parser.parse_args()
 
 
-def _messages(events: int, users: int, items: int) -> Iterator[Message]:
-    rng, now_ms = random.Random(7), int(time.time() * 1000)
-    for number in range(events):
-        user_id = f"user-{rng.randrange(users)}"
-        kind = rng.choices(KINDS, SHARES)[0]
-        event = UserEvent(
-            event_id=f"{number:032x}",
-            user_id=user_id,
-            event_type=kind,
-            timestamp_ms=now_ms - (events - number),
-            item_id=None if kind == "search" else f"item-{rng.randrange(items)}",
-            session_id=f"session-{user_id}",
-            device_type="mobile",
-            page_type="home",
-            country="DE",
-            position=rng.randrange(1, 20),
-        )
-        yield user_id.encode(), encode(event)
+def _settings(options: argparse.Namespace) -> Settings:
+    base = Settings(cache_dir=load_settings().cache_dir)
+    cluster = {"parallelism": options.parallelism, "taskmanagers": options.parallelism}
+    return base.model_copy(update={"flink": base.flink.model_copy(update=cluster)})
 
 
-def _vectors(items: int) -> dict[str, Vector]:
-    rng = np.random.default_rng(7)
-    drawn = rng.standard_normal((items, USER_DIM)).astype(np.float32)
-    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-    return {f"item-{number}": drawn[number] for number in range(items)}
-
-
-def _plain_loop(messages: list[Message], vectors: dict[str, Vector]) -> float:
-    states: dict[bytes, bytes] = {}
-    limits, log_time_ms = EventLimits(), int(time.time() * 1000)
-    began = time.perf_counter()
-    for key, value in messages:
-        event = decode(value, UserEvent)
-        assert refusal(event, key=key, log_time_ms=log_time_ms, limits=limits) is None
-        stored = states.get(key)
-        state = decode_user_state(stored) if stored else UserState()
-        vector = vectors.get(event.item_id or "") if event.event_type in ACTION_WEIGHTS else None
-        outcome = apply(state, event, item_vector=vector, log_time_ms=log_time_ms)
-        for record in (outcome.embedding, outcome.snapshot, outcome.signal):
-            if record is not None:
-                encode(record)
-        states[key] = encode_user_state(state)
-    return len(messages) / (time.perf_counter() - began)
-
-
-def _on_flink(stack: LocalStack, messages: list[Message], vectors: dict[str, Vector]) -> float:
-    """The rate between a tenth and nineteen twentieths of the backlog, so neither start nor end."""
+def _fill(stack: LocalStack, messages: Iterable[Message], items: int) -> None:
     stack.up(*PARTS)
     kafka = stack.settings.kafka
     create_topics(kafka.bootstrap, scale=kafka.partition_scale, replication=kafka.replication)
-    client = redis.Redis.from_url(stack.settings.redis.url)
-    for item_id, vector in vectors.items():
-        client.hset(ITEM.of(item_id), mapping={"vector": vector.tobytes()})
-    _produce(kafka.bootstrap, messages)
-    stack.freshet("job", "submit", "user_state")
-    marks = (len(messages) // 10, len(messages) * 19 // 20)
-    seen = [_when_reached(kafka.bootstrap, mark) for mark in marks]
-    (first_s, first), (last_s, last) = seen
-    return (last - first) / (last_s - first_s)
+    store_items(stack.settings.redis.url, item_vectors(items))
+    produce(kafka.bootstrap, messages)
 
 
-def _produce(bootstrap: str, messages: list[Message]) -> None:
-    with EventLog(bootstrap, linger_ms=20, deadline_s=60) as log:
-        for start in range(0, len(messages), BATCH):
-            for key, value in messages[start : start + BATCH]:
-                log.send_raw(USER_EVENTS, key, value)
-            log.flush()
+def _measured(case: Case, stack: LocalStack, messages: list[Message]) -> dict[str, object]:
+    fold = case.make_fold(stack.settings)
+    loops = [_plain_loop(fold, messages)]
+    job, job_cpu_us = _on_flink(case, stack, len(messages))
+    loops.append(_plain_loop(fold, messages))
+    loop = sum(rate for rate, _ in loops) / 2
+    figures = {
+        "plain_loop_events_per_s": [round(rate) for rate, _ in loops],
+        "plain_loop_cpu_us_per_event": [round(cpu_us, 1) for _, cpu_us in loops],
+        "job_events_per_s": round(job),
+        "job_cpu_us_per_event": round(job_cpu_us, 1),
+        "job_to_loop": round(job / loop, 2),
+    }
+    print(f"{case.job}: {figures}", flush=True)
+    return figures
 
 
-def _when_reached(bootstrap: str, count: int, *, timeout_s: float = 600) -> tuple[float, int]:
-    """When the job had told of so many events, and of how many it had then."""
+def _plain_loop(fold: Fold[Any], messages: list[Message]) -> tuple[float, float]:
+    """Events a second, and microseconds of CPU time an event."""
+    living, log_time_ms = Living(fold), int(time.time() * 1000)
+    began_s, began_cpu_s = time.perf_counter(), time.thread_time()
+    for number, (key, value) in enumerate(messages):
+        for _ in living.take(Incoming(key, value, USER_EVENTS.name, 0, number, log_time_ms)):
+            pass
+    cpu_s, wall_s = time.thread_time() - began_cpu_s, time.perf_counter() - began_s
+    dead = {name: n for name, n in living.tally.counters.items() if name.startswith("dead")}
+    assert not dead, f"events that can't be used: {dead}"
+    return len(messages) / wall_s, cpu_s / len(messages) * 1e6
+
+
+def _on_flink(case: Case, stack: LocalStack, count: int) -> tuple[float, float]:
+    """The rate between a tenth and nineteen twentieths of the backlog, so neither start nor end."""
+    bootstrap, before = stack.settings.kafka.bootstrap, _told(case.tells, stack)
+    _submit(case, stack)
+    marks = [
+        (*_when_reached(case.tells, stack, before + mark), _taskmanagers_cpu_s(stack))
+        for mark in (count // 10, count * 19 // 20)
+    ]
+    _cancel(stack)
+    (first_s, first, first_cpu_s), (last_s, last, last_cpu_s) = marks
+    done = last - first
+    assert done > 0, f"nothing left at {bootstrap}"
+    return done / (last_s - first_s), (last_cpu_s - first_cpu_s) / done * 1e6
+
+
+def _submit(case: Case, stack: LocalStack) -> None:
+    settings = stack.settings
+    subprocess.run(
+        flink.client_command("run", "--detached", "--python", str(case.script)),
+        env={**os.environ, **flink.client_environment(settings), **environment_of(settings)},
+        capture_output=True,
+        check=True,
+    )
+
+
+def _cancel(stack: LocalStack) -> None:
+    """End whatever runs, so that the next has the slots."""
+    from freshet.flink_cluster import FlinkCluster
+
+    cluster = FlinkCluster(stack.settings.flink.rest_address)
+    for job in cluster.jobs():
+        if job.state == "RUNNING":
+            cluster.cancel(job.job_id)
+    while cluster.free_slots() < stack.settings.flink.parallelism:
+        time.sleep(POLL_S)
+
+
+def _taskmanagers_cpu_s(stack: LocalStack) -> float:
+    names = (f"taskmanager-{n}" for n in range(1, stack.settings.flink.taskmanagers + 1))
+    times = (psutil.Process(stack.pid(name)).cpu_times() for name in names)
+    return sum(one.user + one.system for one in times)
+
+
+def _told(topic: Topic, stack: LocalStack) -> int:
+    """The messages of a topic, by its offsets."""
     from kafka import KafkaConsumer, TopicPartition
 
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap)
-    numbers = consumer.partitions_for_topic(USER_SNAPSHOTS.name)
-    partitions = [TopicPartition(USER_SNAPSHOTS.name, number) for number in numbers]
+    consumer = KafkaConsumer(bootstrap_servers=stack.settings.kafka.bootstrap)
+    numbers = consumer.partitions_for_topic(topic.name)
+    partitions = [TopicPartition(topic.name, number) for number in numbers]
+    told = sum(consumer.end_offsets(partitions).values())
+    consumer.close()
+    return int(told)
+
+
+def _when_reached(
+    topic: Topic, stack: LocalStack, count: int, *, timeout_s: float = 300
+) -> tuple[float, int]:
+    """When a job had told of so many events, and of how many it had then."""
     until = time.monotonic() + timeout_s
-    while (told := sum(consumer.end_offsets(partitions).values())) < count:
+    while (told := _told(topic, stack)) < count:
         if time.monotonic() > until:
             raise TimeoutError(f"{told} of {count} events in {timeout_s} s; see the job's log")
         time.sleep(POLL_S)
-    at_s = time.perf_counter()
-    consumer.close()
-    return at_s, told
+    return time.perf_counter(), told
 
 
 if __name__ == "__main__":

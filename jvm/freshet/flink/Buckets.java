@@ -1,14 +1,14 @@
 package freshet.flink;
 
 /** Which of a job's buckets a key belongs to: for ever the same, as the state of the key lies there. */
-final class Buckets {
+public final class Buckets {
     private static final int FNV_OFFSET = 0x811c9dc5;
     private static final int FNV_PRIME = 0x01000193;
 
     private Buckets() {}
 
     /** FNV-1a of the key's bytes, mixed by the last step of MurmurHash3, modulo the buckets. */
-    static int of(byte[] key, int buckets) {
+    public static int of(byte[] key, int buckets) {
         int hash = FNV_OFFSET;
         if (key != null) {
             for (byte one : key) {

@@ -1,7 +1,6 @@
 package freshet.flink;
 
-import java.io.ByteArrayOutputStream;
-import java.util.BitSet;
+import java.util.List;
 import org.apache.flink.api.java.tuple.Tuple2;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
@@ -21,18 +20,13 @@ import org.apache.flink.types.Row;
 final class GroupingOperator extends AbstractStreamOperator<Row>
         implements OneInputStreamOperator<Tuple2<Integer, byte[]>, Row> {
     private static final long serialVersionUID = 1L;
-    private static final byte[] WRITE_STATES = {};
 
     private final int buckets;
     private final int groupMessages;
     private final int groupBytes;
     private final long groupMs;
 
-    private transient ByteArrayOutputStream[] groups;
-    private transient BitSet filled;
-    private transient BitSet touched;
-    private transient int messages;
-    private transient long bytes;
+    private transient Groups groups;
     private transient boolean timed;
 
     GroupingOperator(int buckets, int groupMessages, int groupBytes, long groupMs) {
@@ -45,83 +39,45 @@ final class GroupingOperator extends AbstractStreamOperator<Row>
     @Override
     public void open() throws Exception {
         super.open();
-        groups = new ByteArrayOutputStream[buckets];
-        for (int bucket = 0; bucket < buckets; bucket++) {
-            groups[bucket] = new ByteArrayOutputStream();
-        }
-        filled = new BitSet(buckets);
-        touched = new BitSet(buckets);
+        groups = new Groups(buckets, groupMessages, groupBytes);
     }
 
     @Override
     public void processElement(StreamRecord<Tuple2<Integer, byte[]>> element) {
-        int bucket = element.getValue().f0;
-        byte[] message = element.getValue().f1;
-        groups[bucket].write(message, 0, message.length);
-        filled.set(bucket);
-        messages += 1;
-        bytes += message.length;
-        if (messages >= groupMessages || bytes >= groupBytes) {
-            send();
+        if (groups.add(element.getValue().f0, element.getValue().f1)) {
+            send(groups.take());
         } else if (!timed) {
             timed = true;
-            getProcessingTimeService()
-                    .registerTimer(
-                            getProcessingTimeService().getCurrentProcessingTime() + groupMs,
-                            now -> sendInTime());
+            long now = getProcessingTimeService().getCurrentProcessingTime();
+            getProcessingTimeService().registerTimer(now + groupMs, at -> sendInTime());
         }
     }
 
     @Override
     public void processWatermark(Watermark mark) throws Exception {
-        send();
+        send(groups.take());
         super.processWatermark(mark);
     }
 
     @Override
     public void prepareSnapshotPreBarrier(long checkpointId) {
-        send();
-        sendMarkers();
+        send(groups.take());
+        send(groups.markers());
     }
 
     @Override
     public void finish() throws Exception {
-        send();
-        sendMarkers();
+        send(groups.take());
+        send(groups.markers());
         super.finish();
     }
 
     private void sendInTime() {
         timed = false;
-        send();
+        send(groups.take());
     }
 
-    private void send() {
-        for (int bucket = filled.nextSetBit(0); bucket >= 0; bucket = filled.nextSetBit(bucket + 1)) {
-            emit(bucket, groups[bucket].toByteArray());
-            release(bucket);
-        }
-        touched.or(filled);
-        filled.clear();
-        messages = 0;
-        bytes = 0;
-    }
-
-    /** The buffer is kept for the next group, unless one of large messages made it large. */
-    private void release(int bucket) {
-        if (groups[bucket].size() > groupBytes / 8) {
-            groups[bucket] = new ByteArrayOutputStream();
-        } else {
-            groups[bucket].reset();
-        }
-    }
-
-    private void sendMarkers() {
-        touched.stream().forEach(bucket -> emit(bucket, WRITE_STATES));
-        touched.clear();
-    }
-
-    private void emit(int bucket, byte[] group) {
-        output.collect(new StreamRecord<>(Row.of(bucket, group)));
+    private void send(List<Row> rows) {
+        rows.forEach(row -> output.collect(new StreamRecord<>(row)));
     }
 }
