@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from schemas.collections import ID_MAX_LENGTH
-from schemas.types import UserEvent
+from schemas.types import Impression, UserEvent
 
 # How far an event moves a user towards its item. The first five are the specification's; the
 # others are placed between them. A type without a weight says nothing about its item.
@@ -79,6 +79,29 @@ def refusal(
     )
 
 
+def impression_refusal(impression: Impression, *, key: bytes | None) -> Refusal | None:
+    """Why what was shown can't be used, None where it can.
+
+    >>> impression_refusal(Impression(request_id="", user_id="u", timestamp_ms=0), key=b"u").reason
+    'empty_id'
+    """
+    for name in ("user_id", "request_id"):
+        if not getattr(impression, name):
+            return Refusal("empty_id", f"{name} is empty; each answer needs one")
+        if _longer(getattr(impression, name), ID_MAX_LENGTH):
+            return Refusal("too_long", f"{name} has more than {ID_MAX_LENGTH} bytes")
+    if any(not item.item_id or _longer(item.item_id, ID_MAX_LENGTH) for item in impression.items):
+        return Refusal("empty_id", f"an item_id is empty or has more than {ID_MAX_LENGTH} bytes")
+    return _key_refusal(key, impression.user_id)
+
+
+def _key_refusal(key: bytes | None, user_id: str) -> Refusal | None:
+    if key == user_id.encode():
+        return None
+    seen = "no key" if key is None else f"key {key[:80]!r}"
+    return Refusal("wrong_key", f"{seen}; the message key must be the user_id, as UTF-8")
+
+
 def _identity_refusal(event: UserEvent, key: bytes | None) -> Refusal | None:
     if event.event_type == "unknown":
         return Refusal("unknown_event_type", "the event type is not one that this version knows")
@@ -87,10 +110,7 @@ def _identity_refusal(event: UserEvent, key: bytes | None) -> Refusal | None:
             return Refusal("empty_id", f"{name} is empty; each event needs one")
     if event.item_id == "":
         return Refusal("empty_id", "item_id is empty; leave it out where no item is meant")
-    if key != event.user_id.encode():
-        seen = "no key" if key is None else f"key {key[:80]!r}"
-        return Refusal("wrong_key", f"{seen}; the message key must be the user_id, as UTF-8")
-    return None
+    return _key_refusal(key, event.user_id)
 
 
 def _length_refusal(event: UserEvent) -> Refusal | None:

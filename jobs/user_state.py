@@ -5,14 +5,16 @@ from functools import partial
 
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 
+from domain.attribution import AttributionRules
 from jobs.folding import folded
 from jobs.kafka import KafkaLog
+from operators.text_emotion import TextClassifier
 from operators.user_state import JOB, UserFold
-from schemas.topics import USER_EVENTS
+from schemas.topics import PERSONALIZATION_RESULTS, USER_EVENTS
 from settings import Settings, load_settings
 from stores.item_vectors import ItemVectors
 
-TOPICS = (USER_EVENTS,)
+TOPICS = (USER_EVENTS, PERSONALIZATION_RESULTS)
 
 
 def build(*, source: KeyedStream, sink: Callable[[DataStream], None], settings: Settings) -> None:
@@ -23,12 +25,17 @@ def build(*, source: KeyedStream, sink: Callable[[DataStream], None], settings: 
 
 
 def make_fold(settings: Settings) -> UserFold:
-    """The fold of a user, with the vectors of items from Redis."""
+    """The fold of a user, with items from Redis and the classifier that ships with us."""
     return UserFold(
         ItemVectors(settings.redis.url),
         max_age_ms=settings.events.max_age_ms,
         max_ahead_ms=settings.events.max_ahead_ms,
         dedup_ids=settings.streams.dedup_ids,
+        rules=AttributionRules(
+            window_ms=settings.streams.attribution_window_ms,
+            pending_requests=settings.streams.pending_requests,
+        ),
+        read_text=TextClassifier(),
     )
 
 

@@ -1,5 +1,6 @@
-"""Item vectors for an operator: from the online store, through a bounded cache."""
+"""What an operator needs of items: from the online store, through a bounded cache."""
 
+import json
 import logging
 import time
 from collections import OrderedDict
@@ -19,16 +20,25 @@ MISS_LIFETIME_S = 1.0
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StoredItem:
+    """What the catalogue says of an item, as far as events need it; the vector is read-only."""
+
+    vector: Vector | None = None
+    category: str | None = None
+    price: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    vector: Vector | None
+    item: StoredItem | None
     until: float
 
 
 class ItemVectors:
-    """Vectors by item id. While the store is away `get` waits, so that nothing is computed wrong.
+    """Items by their id. While the store is away `get` waits, so that nothing is computed wrong.
 
-    A vector is remembered for `lifetime_s`; that there is none, for a second at most.
+    An item is remembered for `lifetime_s`; that it has no vector, for a second at most.
     """
 
     def __init__(
@@ -48,40 +58,54 @@ class ItemVectors:
         self._sleep = sleep
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
 
-    def get(self, item_id: str) -> Vector | None:
-        """Answer the item's vector (read-only), or None for an item that has none."""
+    def get(self, item_id: str) -> StoredItem | None:
+        """Answer the item, or None for one that is not there."""
         entry = self._entries.get(item_id)
         if entry is None or entry.until <= self._clock():
             entry = self._remember(item_id, self._fetch(item_id))
         self._entries.move_to_end(item_id)
-        return entry.vector
+        return entry.item
 
     def close(self) -> None:
         """Let go of the connection."""
         self._client.close()
 
-    def _remember(self, item_id: str, vector: Vector | None) -> _Entry:
+    def _remember(self, item_id: str, item: StoredItem | None) -> _Entry:
         lifetime_s = self._lifetime_s
-        if vector is None:
+        if item is None or item.vector is None:
             lifetime_s = min(lifetime_s, MISS_LIFETIME_S)
-        entry = _Entry(vector, self._clock() + lifetime_s)
+        entry = _Entry(item, self._clock() + lifetime_s)
         self._entries[item_id] = entry
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
         return entry
 
-    def _fetch(self, item_id: str) -> Vector | None:
+    def _fetch(self, item_id: str) -> StoredItem | None:
         pause_s = FIRST_PAUSE_S
         while True:
             try:
                 return self._read(item_id)
             except StoreUnavailable as error:
-                log.warning("waiting for the vector of item %s: %s", item_id, error)
+                log.warning("waiting for item %s: %s", item_id, error)
                 self._sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _read(self, item_id: str) -> Vector | None:
+    def _read(self, item_id: str) -> StoredItem | None:
         with translated():
             # The client's types don't say that this one doesn't decode and doesn't wait.
-            stored = cast("bytes | None", self._client.hget(ITEM.of(item_id), "vector"))
-        return vector_of(stored, f"item {item_id}")
+            stored = cast(
+                "list[bytes | None]", self._client.hmget(ITEM.of(item_id), ["vector", "catalog"])
+            )
+        return _item(item_id, *stored)
+
+
+def _item(item_id: str, vector: bytes | None, catalog: bytes | None) -> StoredItem | None:
+    if vector is None and catalog is None:
+        return None
+    told = json.loads(catalog) if catalog else {}
+    price = told.get("price")
+    return StoredItem(
+        vector=vector_of(vector, f"item {item_id}"),
+        category=told.get("category_id") or next(iter(told.get("categories") or ()), None),
+        price=None if price is None else float(price),
+    )

@@ -7,12 +7,28 @@ import pytest
 
 from domain import user_state as domain
 from domain.embedding import Vector
-from domain.user_state_codec import UserStateError
+from domain.user_state_codec import UserStateError, decode_user_state
 from operators import user_state as module
 from operators.user_state import UserFold
 from schemas.codec import encode
-from schemas.topics import EMBEDDING_UPDATES, ITEM_SIGNALS, USER_EVENTS, USER_SNAPSHOTS
-from schemas.types import EmbeddingUpdate, ItemEvent, ItemSignal, UserEvent, UserSnapshot
+from schemas.topics import (
+    BANDIT_UPDATES,
+    EMBEDDING_UPDATES,
+    ITEM_SIGNALS,
+    PERSONALIZATION_RESULTS,
+    USER_EVENTS,
+    USER_SNAPSHOTS,
+)
+from schemas.types import (
+    BanditUpdate,
+    EmbeddingUpdate,
+    Impression,
+    ItemEvent,
+    ItemSignal,
+    ShownItem,
+    UserEvent,
+    UserSnapshot,
+)
 
 NOW_MS = 1_700_000_000_000
 EVENT = UserEvent(
@@ -21,14 +37,21 @@ EVENT = UserEvent(
 UNIT: Vector = np.eye(1, 512, dtype=np.float32)[0]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Item:
+    vector: Vector | None = None
+    category: str | None = None
+    price: float | None = None
+
+
 @dataclass
 class KnownItems:
-    vectors: dict[str, Vector] = field(default_factory=lambda: {"i1": UNIT})
+    items: dict[str, Item] = field(default_factory=lambda: {"i1": Item(vector=UNIT)})
     asked: list[str] = field(default_factory=list)
 
-    def get(self, item_id: str) -> Vector | None:
+    def get(self, item_id: str) -> Item | None:
         self.asked.append(item_id)
-        return self.vectors.get(item_id)
+        return self.items.get(item_id)
 
 
 @pytest.fixture
@@ -153,7 +176,7 @@ def test_a_huge_message_is_cut(lived: Any) -> None:
 
 def test_the_largest_event_is_taken(lived: Any) -> None:
     out = send(lived, replace(EVENT, text="x" * 1_000_000, context={"k" * 1_000: "v" * 10_000}))
-    assert sum(len(encode(record)) for _, _, record in out) < 4_096
+    assert sum(len(encode(record)) for _, _, record in out) < 5_120
 
 
 def test_a_bug_costs_the_record_and_not_the_job(
@@ -171,6 +194,107 @@ def test_a_bug_costs_the_record_and_not_the_job(
     monkeypatch.undo()
     (_, _, snapshot) = send(lived, second)[1]
     assert snapshot.version == 2
+
+
+ANSWER = Impression(
+    request_id="r1",
+    user_id="u1",
+    timestamp_ms=NOW_MS,
+    context_segment="mobile",
+    items=tuple(
+        ShownItem(item_id=f"i{place}", rank=place, score=0.5, source="content") for place in (1, 2)
+    ),
+)
+
+
+def show(lived: Any, answer: Impression = ANSWER, *, log_time_ms: int = NOW_MS) -> list[Any]:
+    out: list[Any] = lived.send(
+        PERSONALIZATION_RESULTS.name,
+        encode(answer),
+        key=answer.user_id.encode(),
+        log_time_ms=log_time_ms,
+    )
+    return out
+
+
+def rewards(out: list[Any]) -> list[tuple[str, str, float]]:
+    return [
+        (key, record.update_id, round(record.reward, 6))
+        for topic, key, record in out
+        if topic == BANDIT_UPDATES.name and isinstance(record, BanditUpdate)
+    ]
+
+
+def test_a_reaction_and_a_silence_give_their_rewards_once(lived: Any) -> None:
+    assert show(lived) == []
+    told = rewards(send(lived, replace(EVENT, request_id="r1")))
+    assert [(key, reward) for key, _, reward in told] == [("i1:mobile", 0.3)]
+    assert rewards(send(lived, replace(EVENT, request_id="r1"))) == []
+    told = rewards(lived.pass_time(NOW_MS + 1_800_000))
+    assert [(key, reward) for key, _, reward in told] == [("i2:mobile", 0.0)]
+    assert lived.pass_time(NOW_MS + 9_000_000) == []
+    assert lived.counters["impressions"] == 1
+
+
+def test_a_showing_touches_nothing_but_the_showings(lived: Any) -> None:
+    show(lived)
+    assert decode_user_state(lived.states[b"u1"]).version == 0
+    lived.pass_time(NOW_MS + 1_800_000)
+    assert lived.states == {}
+
+
+def test_a_user_who_does_not_consent_gives_no_rewards(lived: Any) -> None:
+    send(lived, replace(EVENT, event_id="no", consent=False))
+    assert show(lived) == []
+    assert rewards(send(lived, replace(EVENT, request_id="r1"))) == []
+    assert rewards(lived.pass_time(NOW_MS + 9_000_000)) == []
+    assert lived.counters["impressions_without_consent"] == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "key", "reason"),
+    [
+        (ANSWER, b"u2", "wrong_key"),
+        (replace(ANSWER, request_id=""), b"u1", "empty_id"),
+        (replace(ANSWER, request_id="r" * 300), b"u1", "too_long"),
+        (replace(ANSWER, items=(replace(ANSWER.items[0], item_id=""),)), b"u1", "empty_id"),
+    ],
+)
+def test_an_answer_that_cannot_be_used_becomes_a_dead_letter(
+    lived: Any, answer: Impression, key: bytes, reason: str
+) -> None:
+    letter = lived.send_bad(PERSONALIZATION_RESULTS.name, encode(answer), key=key)
+    assert letter.reason == reason
+    assert lived.states == {}
+
+
+def test_an_erased_user_leaves_no_state_and_no_timer(lived: Any) -> None:
+    show(lived)
+    send(lived, replace(EVENT, request_id="r1"))
+    out = send(lived, replace(EVENT, event_id="bye", event_type="erase"))
+    update, snapshot = (record for _, _, record in out)
+    assert (update.erased, snapshot.erased) == (True, True)
+    assert lived.states == {}
+    assert lived.pass_time(NOW_MS + 9_000_000) == []
+    assert lived.counters["erased"] == 1
+
+
+def test_a_text_is_read_where_it_says_how_the_user_feels(
+    run: Callable[[Any], Any], items: KnownItems
+) -> None:
+    read: list[str] = []
+
+    def read_text(text: str) -> None:
+        read.append(text)
+
+    fold = UserFold(items, max_age_ms=10**9, max_ahead_ms=10, dedup_ids=9, read_text=read_text)
+    lived = run(fold)
+    send(lived, replace(EVENT, event_id="a", event_type="review", text="lovely"))
+    send(lived, replace(EVENT, event_id="a", event_type="review", text="lovely"))
+    send(lived, replace(EVENT, event_id="b", text="a click has no text"))
+    send(lived, replace(EVENT, event_id="c", event_type="review", text="", consent=False))
+    send(lived, replace(EVENT, event_id="d", event_type="review", text="hidden"))
+    assert read == ["lovely"]
 
 
 def test_state_that_cannot_be_read_stops_the_job(lived: Any) -> None:

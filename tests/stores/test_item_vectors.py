@@ -6,9 +6,9 @@ import pytest
 import redis
 
 from stack.local import LocalStack
-from stores.item_vectors import ItemVectors
+from stores.item_vectors import ItemVectors, StoredItem
 from stores.online import OnlineWriter
-from tests.stores.records import deleted_item, item_snapshot, unit
+from tests.stores.records import deleted_item, item_event, item_snapshot, unit
 
 pytestmark = pytest.mark.e2e
 
@@ -26,7 +26,13 @@ class Clock:
 def reads(client: "redis.Redis") -> int:
     stats = client.info("commandstats")
     assert isinstance(stats, dict)
-    return int(stats.get("cmdstat_hget", {}).get("calls", 0))
+    return int(stats.get("cmdstat_hmget", {}).get("calls", 0))
+
+
+def vector_of(vectors: ItemVectors) -> bytes:
+    """The bytes of item i's vector, none where it has none."""
+    found = vectors.get("i")
+    return b"" if found is None or found.vector is None else found.vector.tobytes()
 
 
 def test_a_vector_is_read_once_until_its_lifetime_is_over(
@@ -39,13 +45,13 @@ def test_a_vector_is_read_once_until_its_lifetime_is_over(
     for _ in range(3):
         found = vectors.get("i")
         assert found is not None
-        assert (found == unit(1)).all()
+        assert vector_of(vectors) == unit(1).tobytes()
     assert reads(client) == 1
     writer.write_items([item_snapshot("i", 2)])
     clock.now = 59.9
-    assert (vectors.get("i") == unit(1)).all()  # type: ignore[union-attr]
+    assert vector_of(vectors) == unit(1).tobytes()
     clock.now = 60.0
-    assert (vectors.get("i") == unit(2)).all()  # type: ignore[union-attr]
+    assert vector_of(vectors) == unit(2).tobytes()
     assert reads(client) == 2
     vectors.close()
 
@@ -64,6 +70,38 @@ def test_a_missing_vector_is_asked_for_again_after_a_second(
     writer.write_items([deleted_item("new", 2)])
     clock.now = 61.0
     assert vectors.get("new") is None
+    vectors.close()
+
+
+@pytest.mark.parametrize(
+    ("catalog", "expected"),
+    [
+        ({"category_id": "mugs", "price": 4.5}, ("mugs", 4.5)),
+        ({"categories": ("home", "mugs")}, ("home", None)),
+        ({}, (None, None)),
+    ],
+)
+def test_category_and_price_come_with_the_vector(
+    redis_url: str, writer: OnlineWriter, catalog: dict[str, object], expected: tuple[object, ...]
+) -> None:
+    writer.write_items([item_snapshot("i", 1, catalog=item_event("i", **catalog))])
+    vectors = ItemVectors(redis_url)
+    found = vectors.get("i")
+    assert found is not None
+    assert (found.category, found.price) == expected
+    assert vector_of(vectors) == unit(1).tobytes()
+    vectors.close()
+
+
+def test_an_item_without_a_vector_still_has_its_category(
+    redis_url: str, writer: OnlineWriter
+) -> None:
+    catalog = item_event("i", category_id="mugs")
+    writer.write_items([item_snapshot("i", 1, catalog=catalog, vector=None)])
+    vectors = ItemVectors(redis_url)
+    found = vectors.get("i")
+    assert found is not None
+    assert (found.vector, found.category) == (None, "mugs")
     vectors.close()
 
 
@@ -99,7 +137,7 @@ def test_it_waits_for_the_server_longer_each_time_up_to_a_limit(
     with pytest.raises(EnoughError):
         vectors.get("i")
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
-    assert "waiting for the vector of item i: Redis is not available" in caplog.text
+    assert "waiting for item i: Redis is not available" in caplog.text
 
 
 def test_it_answers_when_the_server_is_back(
@@ -110,13 +148,15 @@ def test_it_answers_when_the_server_is_back(
     assert vectors.get("i") is not None
     time.sleep(1.5)  # the server's log is on disk within a second
     servers.take_away("valkey")
-    answers: list[object] = []
+    answers: list[StoredItem | None] = []
     asking = in_background(lambda: answers.append(vectors.get("i")))
     time.sleep(0.3)
     assert answers == []
     servers.up("valkey")
     asking.join(5)
-    assert (answers[0] == unit(1)).all()
+    assert answers[0] is not None
+    assert answers[0].vector is not None
+    assert answers[0].vector.tobytes() == unit(1).tobytes()
     vectors.close()
 
 
