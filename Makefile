@@ -34,7 +34,7 @@ help: ## list these commands
 .PHONY: setup
 setup: $(STAMP) ## install everything into .venv, and fetch the jars; again only when pins change
 
-$(STAMP): pyproject.toml constraints.txt stack/pom.xml
+$(STAMP): pyproject.toml constraints.txt stack/pom.xml $(wildcard jvm/freshet/flink/*.java)
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "error: $(PYTHON) isn't there; install Python 3.11, and run" \
 	       "\`make setup PYTHON=/path/to/python3.11\`" >&2; exit 1; }

@@ -12,11 +12,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-FOR_STACK = ("python", "java", "mvn")
-FOR_SETUP = ("python", "java", "mvn", "make")
+FOR_STACK = ("python", "java", "javac", "mvn")
+FOR_SETUP = ("python", "java", "javac", "mvn", "make")
 INSTALL = {
     "python": "install Python 3.11, and run `make setup PYTHON=/path/to/python3.11`",
     "java": "install a Java 17 runtime or later, e.g. the package openjdk-17-jre-headless",
+    "javac": "install a Java 17 development kit, e.g. the package openjdk-17-jdk-headless",
     "mvn": "install Apache Maven 3.6 or later, e.g. the package maven",
     "make": "install GNU make, e.g. the package make",
 }
@@ -41,6 +42,7 @@ def missing(
     checks: dict[str, Callable[[], str]] = {
         "python": lambda: _python_trouble(python),
         "java": lambda: _java_trouble(which, java_version or _java_says),
+        "javac": lambda: "" if which("javac") else "A Java compiler (javac) isn't on PATH",
         "mvn": lambda: "" if which("mvn") else "Maven (mvn) is needed and isn't on PATH",
         "make": lambda: "" if which("make") else "make is needed and isn't on PATH",
     }
