@@ -42,7 +42,9 @@ def missing(
     checks: dict[str, Callable[[], str]] = {
         "python": lambda: _python_trouble(python),
         "java": lambda: _java_trouble(which, java_version or _java_says),
-        "javac": lambda: "" if which("javac") else "A Java compiler (javac) isn't on PATH",
+        "javac": lambda: (
+            "" if which("javac") else "A Java compiler (javac) is needed and isn't on PATH"
+        ),
         "mvn": lambda: "" if which("mvn") else "Maven (mvn) is needed and isn't on PATH",
         "make": lambda: "" if which("make") else "make is needed and isn't on PATH",
     }

@@ -30,7 +30,10 @@ def test_nothing_is_missing_where_all_is_there() -> None:
     ("name", "sentence"),
     [
         ("java", "Java 17 is needed and java isn't on PATH; install a Java 17 runtime or later"),
-        ("javac", "A Java compiler (javac) isn't on PATH; install a Java 17 development kit"),
+        (
+            "javac",
+            "A Java compiler (javac) is needed and isn't on PATH; install a Java 17 development kit",
+        ),
         ("mvn", "Maven (mvn) is needed and isn't on PATH; install Apache Maven 3.6 or later"),
         ("make", "make is needed and isn't on PATH; install GNU make"),
     ],
@@ -80,6 +83,7 @@ def test_as_a_script_it_exits_1_without_the_tools() -> None:
     assert done.returncode == 1
     assert [line.split(" is ")[0] for line in done.stderr.splitlines()] == [
         "error: Java 17",
+        "error: A Java compiler (javac)",
         "error: Maven (mvn)",
         "error: make",
     ]
