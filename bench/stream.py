@@ -8,10 +8,13 @@ machine is not quiet: of the loop's thread, and of the TaskManagers with all the
 """
 
 import argparse
+import contextlib
 import os
+import re
 import subprocess
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +39,8 @@ from stores.event_log import create_topics
 
 PARTS = ("kafka", "valkey", "flink")
 POLL_S = 0.2
+# Threads of a pool differ by a number.
+_KIND = re.compile(r"[-#:]*[0-9]*$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +124,8 @@ def _measured(case: Case, stack: LocalStack, messages: list[Message]) -> dict[st
         "plain_loop_events_per_s": [round(rate) for rate, _ in loops],
         "plain_loop_cpu_us_per_event": [round(cpu_us, 1) for _, cpu_us in loops],
         "job_events_per_s": round(job),
-        "job_cpu_us_per_event": round(job_cpu_us, 1),
+        "job_cpu_us_per_event": round(sum(job_cpu_us.values()), 1),
+        "job_cpu_us_by_thread": _largest(job_cpu_us),
         "job_to_loop": round(job / loop, 2),
     }
     print(f"{case.job}: {figures}", flush=True)
@@ -139,7 +145,7 @@ def _plain_loop(fold: Fold[Any], messages: list[Message]) -> tuple[float, float]
     return len(messages) / wall_s, cpu_s / len(messages) * 1e6
 
 
-def _on_flink(case: Case, stack: LocalStack, count: int) -> tuple[float, float]:
+def _on_flink(case: Case, stack: LocalStack, count: int) -> tuple[float, dict[str, float]]:
     """The rate between a tenth and nineteen twentieths of the backlog, so neither start nor end."""
     bootstrap, before = stack.settings.kafka.bootstrap, _told(case.tells, stack)
     _submit(case, stack)
@@ -151,7 +157,15 @@ def _on_flink(case: Case, stack: LocalStack, count: int) -> tuple[float, float]:
     (first_s, first, first_cpu_s), (last_s, last, last_cpu_s) = marks
     done = last - first
     assert done > 0, f"nothing left at {bootstrap}"
-    return done / (last_s - first_s), (last_cpu_s - first_cpu_s) / done * 1e6
+    cpu_us = {
+        name: (cpu_s - first_cpu_s.get(name, 0)) / done * 1e6 for name, cpu_s in last_cpu_s.items()
+    }
+    return done / (last_s - first_s), cpu_us
+
+
+def _largest(figures: dict[str, float]) -> dict[str, float]:
+    by_size = sorted(figures.items(), key=lambda one: -one[1])
+    return {name: round(figure, 1) for name, figure in by_size[:8]}
 
 
 def _submit(case: Case, stack: LocalStack) -> None:
@@ -176,10 +190,16 @@ def _cancel(stack: LocalStack) -> None:
         time.sleep(POLL_S)
 
 
-def _taskmanagers_cpu_s(stack: LocalStack) -> float:
-    names = (f"taskmanager-{n}" for n in range(1, stack.settings.flink.taskmanagers + 1))
-    times = (psutil.Process(stack.pid(name)).cpu_times() for name in names)
-    return sum(one.user + one.system for one in times)
+def _taskmanagers_cpu_s(stack: LocalStack) -> dict[str, float]:
+    """Seconds of CPU time by the names of threads, as far as the system keeps them."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for number in range(1, stack.settings.flink.taskmanagers + 1):
+        pid = stack.pid(f"taskmanager-{number}")
+        for thread in psutil.Process(pid).threads():
+            with contextlib.suppress(FileNotFoundError):
+                name = Path(f"/proc/{pid}/task/{thread.id}/comm").read_text(encoding="utf-8")
+                seconds[_KIND.sub("", name.strip())] += thread.user_time + thread.system_time
+    return seconds
 
 
 def _told(topic: Topic, stack: LocalStack) -> int:
