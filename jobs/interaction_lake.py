@@ -29,6 +29,8 @@ from schemas.lake import LAKE_TABLES
 from settings import Settings, load_settings
 from stores.lake.files import files_of
 
+TOPICS = tuple(table.topic for table in LAKE_TABLES)
+
 # What becomes files at once: some seconds' worth in Python, and little beside its memory.
 GROUP_MESSAGES = 16_384
 GROUP_BYTES = 16 * 1_048_576
@@ -48,6 +50,7 @@ class LakeFiles(ProcessFunction):
         """Take a group of messages."""
         for file in files_of(self._sorter.rows(incoming_of(value), self._counters)):
             yield Row(file.directory, file.content)
+        self._counters.tell()
 
 
 def file_type() -> TypeInformation:
@@ -93,7 +96,7 @@ def main() -> None:
     # With each watermark a group would leave, and a file be made of it. Nothing here asks the time.
     env.get_config().set_auto_watermark_interval(0)
     log = KafkaLog(env, settings=settings, job=JOB)
-    messages = log.messages([table.topic for table in LAKE_TABLES], buckets=1)
+    messages = log.messages(TOPICS, buckets=1)
     lake = settings.lake_directory
     lake.mkdir(parents=True, exist_ok=True)
     build(source=grouped(messages, settings=settings), sink=sink_to(lake), settings=settings)
