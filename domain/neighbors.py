@@ -30,12 +30,12 @@ HALF_LIVES_MS = (15 * MINUTE_MS, 6 * HOUR_MS, 4 * DAY_MS, 60 * DAY_MS, NEVER_MS)
 SIZE = 50
 # Rows above the bound before the weakest are dropped together: newcomers get time to prove good.
 SLACK = 14
-# Of what is met, weight one is kept for items that were never seen beside this one.
-UNSEEN = 1.0
+# So much weight is kept back for items that were never met beside this one.
+UNSEEN = 0.1
 # How much one pair moves the belief in half-lives (the pairs of one session are much alike), how
 # much belief is shared out again with each, and the least chance that a half-life is held to.
-LEARNING = 0.5
-FORGETTING = 0.02
+LEARNING = 0.1
+FORGETTING = 0.002
 LEAST_CHANCE = 1e-3
 # The landmark moves once weights have grown by 2**REACH at the shortest half-life.
 REACH = 40
@@ -81,7 +81,7 @@ def meet(
     >>> cup = Neighbors()
     >>> meet(cup, ["saucer", "lamp"], [1.0, 0.5], timestamp_ms=1_000)
     >>> [(name, round(score, 3)) for name, score in ranked(cup)]
-    [('saucer', 0.4), ('lamp', 0.2)]
+    [('saucer', 0.625), ('lamp', 0.312)]
     """
     if not neighbors.version:
         neighbors.landmark_ms = neighbors.latest_ms = timestamp_ms
@@ -114,7 +114,7 @@ def with_half_lives(neighbors: Neighbors, half_lives_ms: tuple[int, ...]) -> Nei
     >>> meet(cup, ["saucer"], [1.0], timestamp_ms=0)
     >>> hourly = with_half_lives(cup, (HOUR_MS,))
     >>> hourly.shares, ranked(hourly)
-    ([1.0], [('saucer', 0.5)])
+    ([1.0], [('saucer', 0.9090909090909091)])
     """
     old = neighbors.half_lives_ms
     if old == half_lives_ms:

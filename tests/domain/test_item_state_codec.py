@@ -1,3 +1,4 @@
+from array import array
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,9 +35,16 @@ def known() -> ItemState:
         recent=({-3: [1, 2, 3]}, {0: [4, 0, 0], 1: [0, 0, 5]}),
         trends={"all": [1.0, 2.0, 3.0], "country:DE": [0.5, 0.25, 0.125]},
     )
-    state.neighbors = Neighbors(half_lives_ms=(1_000, NEVER_MS))
-    meet(state.neighbors, ["säucer", "lamp"], [1.0, 0.5], timestamp_ms=1_600)
-    meet(state.neighbors, ["lamp"], [0.1], timestamp_ms=1_700)
+    state.neighbors = Neighbors(
+        half_lives_ms=(1_000, NEVER_MS),
+        version=2,
+        landmark_ms=1_600,
+        latest_ms=1_700,
+        places={"säucer": 0, "lamp": 1},
+        weights=array("f", [1.0, 1.0, 0.75, 0.625]),
+        totals=[1.75, 1.625],
+        shares=[0.25, 0.75],
+    )
     return state
 
 
