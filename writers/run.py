@@ -12,7 +12,7 @@ from stores.errors import LogUnavailable
 from stores.event_log import EventLog, create_topics
 from writers.carrier import Carrier, GroupSettings
 from writers.metrics import Metrics, pages
-from writers.targets import MilvusTarget, RedisTarget, Target
+from writers.targets import MilvusTarget, RecordsTarget, RedisTarget, Target
 
 KAFKA_PAUSE_S = 1.0
 
@@ -53,9 +53,11 @@ def write_until(stop: threading.Event, settings: Settings) -> None:
 
 
 def _targets(settings: Settings) -> tuple[Target, ...]:
+    records = (RecordsTarget(settings.records_url),) if settings.records.enabled else ()
     return (
         RedisTarget(settings.redis.url),
         MilvusTarget(settings.milvus.uri, token=settings.milvus.token.get_secret_value()),
+        *records,
     )
 
 

@@ -26,11 +26,16 @@ from stores.engagement import EngagementWriter
 from stores.neighbors import NeighborsWriter
 from stores.online import OnlineWriter, connect
 from stores.posteriors import PosteriorWriter
+from stores.records.database import Database
+from stores.records.learned import LearnedWriter
 from stores.vectors import VectorWriter, ensure_collections
 from writers.batch import Carried, of_kind
 
 # What is written to Milvus can be found after some 200 ms; waiting for half of that fills batches.
 MILVUS_PAUSE_S = 0.1
+
+# Nobody waits for rows, and a transaction costs the same for one as for many.
+RECORDS_PAUSE_S = 0.1
 
 
 class Target(Protocol):
@@ -105,3 +110,27 @@ class MilvusTarget:
         """Write the vectors of users and of items."""
         self._writer.upsert_users(of_kind(carried, EmbeddingUpdate))
         self._writer.upsert_items(of_kind(carried, ItemSnapshot))
+
+
+class RecordsTarget:
+    """The relational store: what was learned of users, and items."""
+
+    name = "records"
+    topics: tuple[Topic, ...] = (USER_SNAPSHOTS, ITEM_SNAPSHOTS, ITEM_POPULARITY)
+    pause_s = RECORDS_PAUSE_S
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url)
+        self._writer = LearnedWriter(self._database)
+
+    def prepare(self) -> None:
+        """Have the tables."""
+        self._database.prepare()
+
+    def write(self, carried: Sequence[Carried]) -> None:
+        """Write all in one transaction."""
+        self._writer.write(
+            users=of_kind(carried, UserSnapshot),
+            entries=of_kind(carried, ItemSnapshot),
+            moved=of_kind(carried, ItemPopularity),
+        )

@@ -1,10 +1,13 @@
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from writers.run import Fleet, WriterCrashed
+from settings import Settings
+from settings.model import RecordSettings
+from writers.run import Fleet, WriterCrashed, _targets
 
 
 class Carrier:
@@ -55,3 +58,12 @@ def test_all_are_well_only_when_each_is_and_none_before_the_start() -> None:
     assert not fleet.health()[0]
     stop.set()
     fleet.join()
+
+
+@pytest.mark.parametrize(("enabled", "stores"), [(True, ["records"]), (False, [])])
+def test_the_records_are_written_unless_they_are_not_wanted(
+    tmp_path: Path, *, enabled: bool, stores: list[str]
+) -> None:
+    records = RecordSettings(enabled=enabled)
+    targets = _targets(Settings(data_dir=tmp_path, records=records))
+    assert [target.name for target in targets] == ["redis", "milvus", *stores]

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from schemas.topics import (
     USER_SNAPSHOTS,
 )
 from schemas.types import Record
+from stores.errors import StoreUnavailable
 from stores.event_log import LogMessage, Position
+from stores.records.database import Database
+from stores.records.reading import RecordReader
 from tests.stores.records import (
     bandit_posterior,
     embedding_update,
@@ -21,7 +25,7 @@ from tests.stores.records import (
 )
 from writers import targets
 from writers.batch import Carried
-from writers.targets import MilvusTarget, RedisTarget
+from writers.targets import MilvusTarget, RecordsTarget, RedisTarget
 
 USER, UPDATE = user_snapshot("u", 1), embedding_update("u", 1)
 ITEM, MOVED = item_snapshot("i", 1), item_popularity("i", 2)
@@ -80,3 +84,19 @@ def test_milvus_is_told_vectors_and_never_reads_what_moves_with_each_event(
     target.write(carried(ITEM, UPDATE))
     assert writer.told == [("upsert_users", [UPDATE]), ("upsert_items", [ITEM])]
     assert set(target.topics) == {EMBEDDING_UPDATES, ITEM_SNAPSHOTS}
+
+
+def test_records_are_told_users_and_items_and_what_is_computed_of_them(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/records.sqlite"
+    target = RecordsTarget(url)
+    with pytest.raises(StoreUnavailable, match="no such table"):
+        target.write(carried(USER))
+    target.prepare()
+    target.write(carried(ITEM, USER, MOVED))
+    with Database(url) as database:
+        reader = RecordReader(database)
+        assert reader.profile("u") is not None
+        item = reader.item("i")
+    assert item is not None
+    assert (item["title"], item["popularity_score"]) == ("Title of i", 2.0)
+    assert set(target.topics) == {USER_SNAPSHOTS, ITEM_SNAPSHOTS, ITEM_POPULARITY}
