@@ -28,11 +28,11 @@ print(env.get_execution_plan())
 
 
 @cache
-def plan(job: str) -> dict[str, dict[str, Any]]:
+def plan(job: str, program: str = PLAN) -> dict[str, dict[str, Any]]:
     """The nodes by their name, and of each the names before it."""
     jars = (fetch_jars(Layout.of(load_settings()).cache) / "flink").glob("*.jar")
     done = subprocess.run(
-        [sys.executable, "-c", PLAN.format(job=job), *(j.as_uri() for j in jars)],
+        [sys.executable, "-c", program.replace("{job}", job), *(j.as_uri() for j in jars)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -49,6 +49,23 @@ def plan(job: str) -> dict[str, dict[str, Any]]:
     }
 
 
+LAKE_PLAN = """
+import sys
+from pathlib import Path
+from pyflink.datastream import StreamExecutionEnvironment
+from jobs import interaction_lake as job
+from jobs.kafka import KafkaLog
+from settings import Settings
+
+env = StreamExecutionEnvironment.get_execution_environment()
+env.add_jars(*sys.argv[1:])
+log = KafkaLog(env, settings=Settings(), job=job.JOB)
+groups = job.grouped(log.messages(job.TOPICS, buckets=1), settings=Settings())
+job.build(source=groups, sink=job.sink_to(Path("/lake")), settings=Settings())
+print(env.get_execution_plan())
+"""
+
+
 @pytest.mark.parametrize("job", ["user_state", "item_state", "bandit_posteriors"])
 def test_a_job_is_one_python_operator_behind_one_shuffle_and_one_grouping(job: str) -> None:
     before = plan(job)
@@ -60,3 +77,12 @@ def test_a_job_is_one_python_operator_behind_one_shuffle_and_one_grouping(job: s
     assert {way for ways in others.values() for way in ways.values()} == {"FORWARD"}
     for sink in ("absolute", "deltas"):
         assert before[f"{sink}: Writer"] == {"ungroup": "FORWARD"}
+
+
+def test_the_lake_is_filled_without_a_shuffle() -> None:
+    before = plan("interaction_lake", LAKE_PLAN)
+    assert before["Source: messages"] == {}
+    assert before["interaction_lake"] == {"filled": "FORWARD"}
+    assert before["lake: Writer"] == {"interaction_lake": "FORWARD"}
+    assert before["lake: Committer"] == {"lake: Writer": "FORWARD"}
+    assert {way for ways in before.values() for way in ways.values()} == {"FORWARD"}

@@ -37,7 +37,7 @@ def test_an_answer_of_an_impossible_time_is_filed_by_the_logs(at_ms: int) -> Non
 @pytest.mark.parametrize("key", [None, b"", b"i1", b"\xff"])
 def test_a_message_under_a_wrong_key_is_refused(key: bytes | None) -> None:
     wrong = message(REWARDS, reward("b1", "u1"), 0)._replace(key=key)
-    with pytest.raises(RefusedError, match="wrong_key: .* must be the item_id:context_segment"):
+    with pytest.raises(RefusedError, match=r"wrong_key: .* must be the item_id:context_segment"):
         SORTER.row(wrong)
 
 
