@@ -51,6 +51,25 @@ EMBEDDING = RedisKey(
     ttl_s=HOUR_S,
     holds="int64 version and 512 float32, little endian",
 )
+EMBEDDING_DAY = RedisKey(
+    pattern="embedding:day:{}",
+    kind="string",
+    ttl_s=DAY_S,
+    holds="int64 version and 512 float16, little endian, of any length: what the last day points to",
+)
+EMBEDDING_SESSION = RedisKey(
+    pattern="embedding:session:{}",
+    kind="string",
+    ttl_s=30 * MINUTE_S,
+    holds="int64 version, int32 number of the visit and 256 float16, little endian, of any length",
+)
+USER_ERASED = RedisKey(
+    pattern="user_erased:{}",
+    kind="string",
+    ttl_s=HOUR_S,
+    holds="log time in ms of the user's being forgotten, by a digest of the id; what is older "
+    "isn't written any more",
+)
 BANDIT = RedisKey(
     pattern="bandit:{}:{}",
     kind="hash",
@@ -65,10 +84,15 @@ USER_FEATURES = RedisKey(
     pattern="user:features:{}",
     kind="hash",
     ttl_s=DAY_S,
-    holds="last_interaction_ts, active_session, session_interactions, total_interactions, version",
+    holds="last_interaction_ts, active_session, session_interactions, total_interactions, version, "
+    "session_views_5min, session_clicks_5min, session_categories, top_categories of each window",
 )
 USER_AGGREGATES = RedisKey(
-    pattern="user:agg:{}", kind="hash", ttl_s=DAY_S, holds="views_24h, clicks_24h, ctr_24h"
+    pattern="user:agg:{}",
+    kind="hash",
+    ttl_s=DAY_S,
+    holds="views_24h, clicks_24h, ctr_24h, "
+    "avg_view_duration_24h, unique_categories_24h and others, of 5m and 1h too; since_view_ms",
 )
 USER_SESSION = RedisKey(
     pattern="user:session:{}",
@@ -80,7 +104,16 @@ USER_SESSION = RedisKey(
 ITEM_FEATURES = RedisKey(
     pattern="item:features:{}",
     kind="hash",
-    holds="views_24h, clicks_24h, ctr_24h, avg_completion_rate, trending_score",
+    holds="version, log_time_ms, timestamp_ms (the end of its windows); views, clicks, "
+    "conversions of 1h, 24h and all time, carts, dismissals, ctr, ctr_24h, cvr, avg_dwell_ms, "
+    "avg_completion_rate, trending_score, trends (JSON: trending sets that it is in, weights)",
+)
+NEIGHBORS = RedisKey(
+    pattern="neighbors:{}",
+    kind="hash",
+    ttl_s=90 * DAY_S,
+    holds="version, log_time_ms, timestamp_ms, neighbors (JSON of item ids, best first), scores "
+    "(float32, little endian)",
 )
 
 ITEM = RedisKey(
@@ -98,7 +131,9 @@ TRENDING = RedisKey(
     pattern="trending:{}",
     kind="sorted set",
     max_size=1_000,
-    holds="item ids by forward-decayed weight, of a segment; `all` is everybody",
+    holds="item ids by forward-decayed weight, of a segment; `all` is everybody, with the "
+    "half-life of the settings; `all:1h`, `country:DE:24h`, `device:mobile:7d` have the half-life "
+    "that they name",
 )
 
 FEEDBACK_DEDUP = RedisKey(

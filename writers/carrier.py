@@ -15,7 +15,14 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from schemas.topics import DEAD_LETTERS
-from schemas.types import BanditPosterior, ItemPopularity, ItemSnapshot, UserSnapshot
+from schemas.types import (
+    BanditPosterior,
+    ItemEngagement,
+    ItemNeighbors,
+    ItemPopularity,
+    ItemSnapshot,
+    UserSnapshot,
+)
 from stores.errors import StoreError, StoreRejected
 from stores.event_log import EventLog, LogMessage, message_of
 from writers.batch import Carried, Refused, dead_letter, decode_all
@@ -32,6 +39,15 @@ LOG_AGAIN_S = 30.0
 KAFKA_PAUSE_S = 1.0
 # A turn is a poll and a write, and a write has its own time limit.
 STUCK_S = 60.0
+# Records that know when the log took the message behind them.
+TIMED = (
+    UserSnapshot,
+    ItemSnapshot,
+    ItemPopularity,
+    ItemEngagement,
+    ItemNeighbors,
+    BanditPosterior,
+)
 # The shortest that brokers allow; until it has passed, nobody takes over what a dead process had.
 SESSION_MS = 6_000
 HEARTBEAT_MS = 1_500
@@ -327,6 +343,6 @@ def _first_offsets(messages: Iterable[LogMessage]) -> dict[TopicPartition, int]:
 
 def _log_time_ms(carried: Carried) -> int:
     record = carried.record
-    if isinstance(record, UserSnapshot | ItemSnapshot | ItemPopularity | BanditPosterior):
+    if isinstance(record, TIMED):
         return record.log_time_ms
     return carried.message.position.log_time_ms

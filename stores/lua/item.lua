@@ -1,6 +1,6 @@
 -- Replaces one part of an item (its catalogue entry, or its popularity) unless what is there is
 -- newer, and tells readers that the item changed. Nothing of the other part is touched.
--- KEYS: item, items:changed, trending.
+-- KEYS: item, items:changed, trending, item:features.
 -- ARGV: item id, fields of the part's version and log time, version, log time, lifetime of a
 --       tombstone, items to keep in trending, number of the part's other fields, their names, and
 --       those that it has now, with values.
@@ -35,6 +35,25 @@ if shown and weight then
   redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -keep - 1)
 else
   redis.call('ZREM', KEYS[3], id)
+end
+
+-- Segments are told apart (engagement.lua); they follow when the catalogue shows or hides the item.
+local trends = version_field == 'version' and redis.call('HGET', KEYS[4], 'trends')
+if trends then
+  trends = cjson.decode(trends)
+  for at = 1, #trends, 2 do
+    if shown then
+      redis.call('ZADD', trends[at], trends[at + 1], id)
+      redis.call('ZREMRANGEBYRANK', trends[at], 0, -keep - 1)
+    else
+      redis.call('ZREM', trends[at], id)
+    end
+  end
+  if deleted then
+    redis.call('EXPIRE', KEYS[4], tombstone_ttl)
+  else
+    redis.call('PERSIST', KEYS[4])
+  end
 end
 
 -- Strictly growing, so that a reader that goes on after the last it saw misses none.

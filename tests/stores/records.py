@@ -9,7 +9,9 @@ from schemas.types import (
     Embedding,
     EmbeddingUpdate,
     Interaction,
+    ItemEngagement,
     ItemEvent,
+    ItemNeighbors,
     ItemPopularity,
     ItemSnapshot,
     UserSnapshot,
@@ -90,6 +92,31 @@ def bandit_posterior(
     }
     return BanditPosterior(
         item_id=item_id, context_segment=segment, version=version, **(defaults | more)
+    )
+
+
+def item_engagement(item_id: str, version: int, **trends: float) -> ItemEngagement:
+    """With weights in trends named like `all_1h`."""
+    return ItemEngagement(
+        item_id=item_id,
+        version=version,
+        timestamp_ms=NOW_MS,
+        log_time_ms=NOW_MS + version,
+        views_24h=4,
+        clicks_24h=1,
+        trends=tuple(name.replace("_", ":") for name in trends),
+        trending=tuple(trends.values()),
+    )
+
+
+def item_neighbors(item_id: str, version: int, **scores: float) -> ItemNeighbors:
+    return ItemNeighbors(
+        item_id=item_id,
+        version=version,
+        timestamp_ms=NOW_MS,
+        log_time_ms=NOW_MS + version,
+        neighbors=tuple(scores),
+        scores=tuple(scores.values()),
     )
 
 

@@ -9,7 +9,9 @@ from tests.stores.records import (
     deleted_item,
     embedding_update,
     interaction,
+    item_engagement,
     item_event,
+    item_neighbors,
     item_popularity,
     item_snapshot,
     unit,
@@ -25,6 +27,8 @@ GOOD: list[Record] = [
     item_snapshot("i", 1, vector=None, unified=None, catalog=None),
     deleted_item("i", 1),
     item_popularity("i", 1),
+    item_engagement("i", 1, all_1h=2.0),
+    item_neighbors("i", 1, j=0.5),
     bandit_posterior("i", 1),
     bandit_posterior("i", 1, weights=bytes(256), variances=bytes(256)),
 ]

@@ -1,0 +1,102 @@
+"""Which items are met beside an item, in the online store."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from schemas.redis_keys import NEIGHBORS
+from schemas.types import ItemNeighbors
+from stores.online import OnlineWriter, connect_async, disconnect, newer, translated
+
+SCRIPT = "neighbors"
+CONNECTIONS = 16
+READ = ["version", "timestamp_ms", "neighbors", "scores"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeighborsView:
+    """The neighbours of an item with their scores, best first, as of `timestamp_ms`.
+
+    A score is the share of what is met beside the item: scores of several items may be added.
+    """
+
+    version: int
+    timestamp_ms: int
+    scored: tuple[tuple[str, float], ...]
+
+
+class NeighborsWriter:
+    """Writes what the job emits, a batch in one round trip; an older one never replaces a newer."""
+
+    def __init__(self, online: OnlineWriter) -> None:
+        self._online = online
+
+    def write(self, told: Sequence[ItemNeighbors]) -> int:
+        """Write the latest of each item; answer how many were not older."""
+        latest: dict[str, ItemNeighbors] = {}
+        for one in told:
+            latest[one.item_id] = newer(latest.get(one.item_id), one)
+        return self._online.run_script(SCRIPT, (_call(one) for one in latest.values()))
+
+
+class NeighborsReader:
+    """Reads for the service, each call within its time or `StoreUnavailable`; creates no keys."""
+
+    def __init__(self, url: str, *, timeout_ms: int, connections: int = CONNECTIONS) -> None:
+        self._timeout_s = timeout_ms / 1000
+        self._client = connect_async(url, timeout_s=self._timeout_s, connections=connections)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await disconnect(self._client)
+
+    async def of(self, item_ids: Sequence[str]) -> list[NeighborsView | None]:
+        """Read items in one round trip, in their order; None for those without neighbours."""
+        if not item_ids:
+            return []
+        with translated():
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._client.pipeline(transaction=False) as pipeline,
+            ):
+                for item_id in item_ids:
+                    pipeline.hmget(NEIGHBORS.of(item_id), READ)
+                found = await pipeline.execute()
+        return [_view(*one) for one in zip(item_ids, found, strict=True)]
+
+
+def _call(told: ItemNeighbors) -> tuple[list[str], list[Any]]:
+    arguments = [
+        *(told.version, told.log_time_ms, NEIGHBORS.ttl_s),
+        *("timestamp_ms", told.timestamp_ms),
+        *("neighbors", json.dumps(told.neighbors, ensure_ascii=False, separators=(",", ":"))),
+        *("scores", np.array(told.scores, "<f4").tobytes()),
+    ]
+    return [NEIGHBORS.of(told.item_id)], arguments
+
+
+def _view(item_id: str, stored: Sequence[bytes | None]) -> NeighborsView | None:
+    version, timestamp_ms, names, scores = (value or b"" for value in stored)
+    if not version:
+        return None
+    try:
+        scored = zip(json.loads(names), np.frombuffer(scores, "<f4").tolist(), strict=True)
+        return NeighborsView(
+            version=int(version), timestamp_ms=int(timestamp_ms), scored=tuple(scored)
+        )
+    except ValueError as error:
+        log.warning("neighbours of %s can't be read (%s), count as missing", item_id, error)
+        return None
