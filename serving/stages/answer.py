@@ -8,9 +8,11 @@ import numpy as np
 
 from domain.explanation import Evidence, Explanation, explain
 from domain.rerank import Slot
+from domain.segments import context_features, segment_of
 from domain.taste import Met
 from schemas.types import CandidateSource, Impression, ItemEvent, ShownItem
 from serving.catalog import Catalog
+from serving.situation import situation_of
 from serving.stages.admit import Admitted
 from serving.stages.candidates import Found
 from serving.stages.context import Known
@@ -182,6 +184,7 @@ def impression(chosen: Chosen, catalog: Catalog, trace: Trace) -> Impression:
     """The answer as the log keeps it, with the exact chance of each place."""
     admitted = chosen.admitted
     request, where = admitted.request, admitted.request.context
+    situation = situation_of(admitted, chosen.known)
     return Impression(
         request_id=admitted.request_id,
         user_id=request.user_id,
@@ -193,6 +196,8 @@ def impression(chosen: Chosen, catalog: Catalog, trace: Trace) -> Impression:
         country=where.geo.country,
         region=where.geo.region,
         city=where.geo.city,
+        context_segment=segment_of(situation),
+        context_features=context_features(situation),
         items=tuple(
             _shown(chosen, slot, rank=rank, catalog=catalog)
             for rank, slot in enumerate(chosen.slots, start=1)

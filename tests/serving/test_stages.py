@@ -353,6 +353,9 @@ async def test_the_impression_says_what_was_shown_and_how_likely_it_was() -> Non
     assert seen.fallbacks == ("rank:triton_unavailable",)
     assert seen.exploration_rate == 0.2
     assert seen.timestamp_ms == NOW_MS
+    # 2027-01-15, 08:00 UTC.
+    assert seen.context_segment == "mobile_gb_morning"
+    assert len(seen.context_features) == 64
 
 
 async def test_explanations_name_the_evidence() -> None:
