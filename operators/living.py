@@ -1,9 +1,9 @@
-"""Lives a log without an engine: a fold, its messages in the log's order, and states in a dict.
+"""Lives a log without an engine: a fold, its messages in the log's order, and states in a mapping.
 
 `freshet backfill`, the benchmarks and the tests of the folds run this.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Generic
 
 from operators.counting import Tally
@@ -19,8 +19,14 @@ class Living(Generic[StateT]):
     A message says what time it is in the log: whoever was due before it is woken first.
     """
 
-    def __init__(self, fold: Fold[StateT], *, tally: Tally | None = None) -> None:
-        self.states: dict[bytes, bytes] = {}
+    def __init__(
+        self,
+        fold: Fold[StateT],
+        *,
+        tally: Tally | None = None,
+        states: MutableMapping[bytes, bytes] | None = None,
+    ) -> None:
+        self.states = {} if states is None else states
         self.tally = tally or Tally()
         self._steps = Steps(fold, counters=self.tally)
         self._due = Due(step_ms=1)

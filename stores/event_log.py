@@ -99,10 +99,10 @@ def create_topics(
 
 def _admin(bootstrap: str, timeout_s: float) -> AbstractContextManager[Any]:
     request_timeout_ms = int(timeout_s * 1000)
-    return _opened(KafkaAdminClient, bootstrap, timeout_s, request_timeout_ms=request_timeout_ms)
+    return opened(KafkaAdminClient, bootstrap, timeout_s, request_timeout_ms=request_timeout_ms)
 
 
-def _opened(
+def opened(
     kind: Callable[..., Any], bootstrap: str, timeout_s: float, **options: Any
 ) -> AbstractContextManager[Any]:
     """Open a client that asks Kafka at once; one that gets no answer leaves no thread behind."""
@@ -306,7 +306,7 @@ def read(
         "auto_offset_reset": "earliest",
         "allow_auto_create_topics": False,
     }
-    with _opened(KafkaConsumer, bootstrap, timeout_s, **options) as consumer:
+    with opened(KafkaConsumer, bootstrap, timeout_s, **options) as consumer:
         try:
             yield from _read_to_end(consumer, topics, from_ms)
         except KafkaError as error:
@@ -314,7 +314,7 @@ def read(
 
 
 def _read_to_end(consumer: Any, topics: Sequence[Topic], from_ms: int) -> Iterator[LogMessage]:
-    partitions = [one for topic in topics for one in _partitions(consumer, topic)]
+    partitions = [one for topic in topics for one in partitions_of(consumer, topic)]
     consumer.assign(partitions)
     ends = consumer.end_offsets(partitions)
     _seek(consumer, partitions, from_ms, ends)
@@ -323,7 +323,8 @@ def _read_to_end(consumer: Any, topics: Sequence[Topic], from_ms: int) -> Iterat
             yield from (message_of(r) for r in records if r.offset < ends[partition])
 
 
-def _partitions(consumer: Any, topic: Topic) -> list[TopicPartition]:
+def partitions_of(consumer: Any, topic: Topic) -> list[TopicPartition]:
+    """The partitions of a topic, or `LogUnavailable` where it is missing."""
     numbers = consumer.partitions_for_topic(topic.name)
     if not numbers:
         raise LogUnavailable(f"it has no topic {topic.name}; `freshet topics create` adds it")
