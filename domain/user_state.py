@@ -400,4 +400,5 @@ def _signal(event: UserEvent, user_id: str, log_time_ms: int) -> ItemSignal:
         price=event.price,
         quantity=event.quantity,
         duration_ms=event.duration_ms,
+        completion_rate=event.completion_rate,
     )

@@ -1,11 +1,13 @@
 """The fold of one user: events and what was shown in; snapshots, vectors, signals, rewards out."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from domain.attribution import DEFAULT_RULES, AttributionRules
 from domain.emotion import TextEmotion
 from domain.events import ACTION_WEIGHTS, EventLimits, impression_refusal, refusal
+from domain.item_pairs import pairs_of
+from domain.session import RecentItem, Session, belongs_to
 from domain.user_state import KnownItem, Outcome, UserState, apply
 from domain.user_state_codec import decode_user_state, encode_user_state
 from operators.fold import Counting, Outgoing, RefusedError, outgoing_record
@@ -14,6 +16,7 @@ from schemas.codec import decode
 from schemas.topics import (
     BANDIT_UPDATES,
     EMBEDDING_UPDATES,
+    ITEM_PAIRS,
     ITEM_SIGNALS,
     PERSONALIZATION_RESULTS,
     USER_SNAPSHOTS,
@@ -85,6 +88,7 @@ class UserFold:
 
     def _happened(self, state: UserState, message: Incoming, counters: Counting) -> list[Outgoing]:
         event = self._event(message)
+        visit, earlier = state.session, tuple(state.session.recent_items)
         outcome = apply(
             state,
             event,
@@ -95,6 +99,8 @@ class UserFold:
             rules=self._rules,
         )
         out = list(_records(event, outcome))
+        if outcome.snapshot is not None and state.consent and state.session is visit:
+            out += _pairs(event, visit, earlier, message.log_time_ms)
         _count(outcome, counters)
         _count_showings(state, counters)
         return out
@@ -155,6 +161,14 @@ def _records(event: UserEvent, outcome: Outcome) -> Iterator[Outgoing]:
         yield outgoing_record(ITEM_SIGNALS, outcome.signal.item_id, outcome.signal)
     for reward in outcome.rewards:
         yield _reward(reward)
+
+
+def _pairs(
+    event: UserEvent, visit: Session, earlier: Sequence[RecentItem], log_time_ms: int
+) -> list[Outgoing]:
+    """Items that the visit brings together; an event of an earlier visit pairs nothing."""
+    pairs = pairs_of(event, earlier, log_time_ms=log_time_ms) if belongs_to(visit, event) else []
+    return [outgoing_record(ITEM_PAIRS, pair.item_id, pair) for pair in pairs]
 
 
 def _reward(update: BanditUpdate) -> Outgoing:
