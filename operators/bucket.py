@@ -2,13 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import Generic, Protocol
 
 from operators.due import Due
 from operators.fold import Outgoing, StateT
 from operators.messages import Incoming
-from operators.steps import DeadCounting, Held, Steps, Stored
+from operators.steps import DeadCounting, Held, Steps
 
 # A state that took in so many messages is written, so that putting it back stays quick.
 LONGEST_SINCE = 64
@@ -58,7 +57,7 @@ class Bucket(Generic[StateT]):
             key = message.key or b""
             held = self._state(key)
             before = len(held.since)
-            yield from self._steps.take(held, message, self._stored(key))
+            yield from self._steps.take(held, message, self._store.state)
             if len(held.since) > before:
                 self.due.plan(key, self._steps.due_ms(held.state))
             if len(held.since) > LONGEST_SINCE:
@@ -71,7 +70,7 @@ class Bucket(Generic[StateT]):
             self._counters.count("wakes")
             held = self._state(key)
             before = len(held.since)
-            yield from self._steps.wake(held, key, log_time_ms, self._stored(key))
+            yield from self._steps.wake(held, key, log_time_ms, self._store.state)
             if len(held.since) > before:
                 self.due.plan(key, self._steps.due_ms(held.state), after_ms=log_time_ms)
             yield from self._write(key, held)
@@ -92,9 +91,6 @@ class Bucket(Generic[StateT]):
             self._held.move_to_end(key)
         return held
 
-    def _stored(self, key: bytes) -> Stored:
-        return partial(self._store.state, key)
-
     def _let_go(self, limit: int) -> Iterator[Outgoing]:
         while len(self._held) > limit:
             key, held = self._held.popitem(last=False)
@@ -102,7 +98,7 @@ class Bucket(Generic[StateT]):
                 yield from self._write(key, held)
 
     def _write(self, key: bytes, held: Held[StateT]) -> Iterator[Outgoing]:
-        state, dead = self._steps.encoded(held, key, self._stored(key))
+        state, dead = self._steps.encoded(held, key, self._store.state)
         yield from dead
         self._store.keep(key, state)
         held.since.clear()

@@ -60,9 +60,14 @@ def group_of(outgoing: Iterable[Outgoing]) -> bytes:
     return b"".join(_chunks(outgoing))
 
 
+@cache
+def _name(topic: str) -> bytes:
+    return topic.encode()
+
+
 def _chunks(outgoing: Iterable[Outgoing]) -> Iterator[bytes]:
     for topic, key, payload in outgoing:
-        name = topic.encode()
+        name = _name(topic)
         yield _OUTGOING.pack(len(name), len(key), -1 if payload is None else len(payload))
         yield name
         yield key

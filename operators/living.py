@@ -36,7 +36,7 @@ class Living(Generic[StateT]):
         yield from self.pass_time(message.log_time_ms - 1)
         key = message.key or b""
         held = self._held(key)
-        yield from self._steps.take(held, message, lambda: self.states.get(key))
+        yield from self._steps.take(held, message, self.states.get)
         if held.since:
             yield from self._keep(key, held)
 
@@ -53,7 +53,7 @@ class Living(Generic[StateT]):
 
     def _wake(self, key: bytes, log_time_ms: int) -> Iterator[Outgoing]:
         held = self._held(key)
-        yield from self._steps.wake(held, key, log_time_ms, lambda: self.states.get(key))
+        yield from self._steps.wake(held, key, log_time_ms, self.states.get)
         if held.since:
             yield from self._keep(key, held, after_ms=log_time_ms)
 
@@ -63,7 +63,7 @@ class Living(Generic[StateT]):
     def _keep(
         self, key: bytes, held: Held[StateT], *, after_ms: int | None = None
     ) -> Iterator[Outgoing]:
-        state, dead = self._steps.encoded(held, key, lambda: self.states.get(key))
+        state, dead = self._steps.encoded(held, key, self.states.get)
         yield from dead
         if state:
             self.states[key] = state

@@ -9,8 +9,8 @@ from operators.fold import Counting, Fold, Outgoing, RefusedError, StateT
 from operators.messages import Incoming
 from schemas.codec import DecodeError
 
-# Whence the bytes of a state are read again when it has to be put back.
-Stored = Callable[[], bytes | None]
+# Whence the bytes of a key's state are read again when it has to be put back.
+Stored = Callable[[bytes], bytes | None]
 
 
 class DeadCounting(Counting, Protocol):
@@ -53,7 +53,7 @@ class Steps(Generic[StateT]):
         except (DecodeError, RefusedError) as error:
             return (self._dead(message, error.reason, error.detail),)
         except Exception as error:  # noqa: BLE001
-            self._put_back(held, stored)
+            self._put_back(held, stored(message.key or b""))
             return (self._bug(message, error),)
         held.since.append(message)
         return out
@@ -65,7 +65,7 @@ class Steps(Generic[StateT]):
         try:
             out = list(self._fold.wake(held.state, log_time_ms, self._counters))
         except Exception as error:  # noqa: BLE001
-            self._put_back(held, stored)
+            self._put_back(held, stored(key))
             return (self._bug(self._waking(key, log_time_ms), error),)
         held.since.append(log_time_ms)
         return out
@@ -82,9 +82,9 @@ class Steps(Generic[StateT]):
     def _state(self, stored: bytes | None) -> StateT:
         return self._fold.decode(stored) if stored else self._fold.empty()
 
-    def _put_back(self, held: Held[StateT], stored: Stored) -> None:
+    def _put_back(self, held: Held[StateT], stored: bytes | None) -> None:
         """Have the state as it was before the last message: what was stored, and all since."""
-        held.state = self._state(stored())
+        held.state = self._state(stored)
         for one in held.since:
             self._redo(held.state, one)
 
@@ -97,7 +97,7 @@ class Steps(Generic[StateT]):
     def _encoded_without_culprits(
         self, held: Held[StateT], key: bytes, stored: Stored
     ) -> tuple[bytes, Iterable[Outgoing]]:
-        good, dead = stored() or b"", []
+        good, dead = stored(key) or b"", []
         held.state = self._state(good)
         for one in held.since:
             self._redo(held.state, one)
