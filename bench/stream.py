@@ -81,7 +81,7 @@ def main() -> None:
         try:
             _fill(stack, messages, options.items)
             figures = {
-                case.job: _measured(case, stack, messages)
+                case.job: _measured(case, stack, messages, options.mode)
                 for case in CASES
                 if case.job in options.jobs
             }
@@ -96,6 +96,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--users", type=int, default=5_000)
     parser.add_argument("--items", type=int, default=1_000)
     parser.add_argument("--parallelism", type=int, default=1)
+    parser.add_argument("--mode", choices=("thread", "process"), default="thread")
     parser.add_argument("--jobs", nargs="+", default=[case.job for case in CASES])
     return parser.parse_args()
 
@@ -114,10 +115,12 @@ def _fill(stack: LocalStack, messages: Iterable[Message], items: int) -> None:
     produce(kafka.bootstrap, messages)
 
 
-def _measured(case: Case, stack: LocalStack, messages: list[Message]) -> dict[str, object]:
+def _measured(
+    case: Case, stack: LocalStack, messages: list[Message], mode: str
+) -> dict[str, object]:
     fold = case.make_fold(stack.settings)
     loops = [_plain_loop(fold, messages)]
-    job, job_cpu_us = _on_flink(case, stack, len(messages))
+    job, job_cpu_us = _on_flink(case, stack, len(messages), mode)
     loops.append(_plain_loop(fold, messages))
     loop = sum(rate for rate, _ in loops) / 2
     figures = {
@@ -145,10 +148,12 @@ def _plain_loop(fold: Fold[Any], messages: list[Message]) -> tuple[float, float]
     return len(messages) / wall_s, cpu_s / len(messages) * 1e6
 
 
-def _on_flink(case: Case, stack: LocalStack, count: int) -> tuple[float, dict[str, float]]:
+def _on_flink(
+    case: Case, stack: LocalStack, count: int, mode: str
+) -> tuple[float, dict[str, float]]:
     """The rate between a tenth and nineteen twentieths of the backlog, so neither start nor end."""
     bootstrap, before = stack.settings.kafka.bootstrap, _told(case.tells, stack)
-    _submit(case, stack)
+    _submit(case, stack, mode)
     marks = [
         (*_when_reached(case.tells, stack, before + mark), _taskmanagers_cpu_s(stack))
         for mark in (count // 10, count * 19 // 20)
@@ -168,10 +173,11 @@ def _largest(figures: dict[str, float]) -> dict[str, float]:
     return {name: round(figure, 1) for name, figure in by_size[:8]}
 
 
-def _submit(case: Case, stack: LocalStack) -> None:
+def _submit(case: Case, stack: LocalStack, mode: str) -> None:
     settings = stack.settings
+    options = ("--detached", f"-Dpython.execution-mode={mode}")
     subprocess.run(
-        flink.client_command("run", "--detached", "--python", str(case.script)),
+        flink.client_command("run", *options, "--python", str(case.script)),
         env={**os.environ, **flink.client_environment(settings), **environment_of(settings)},
         capture_output=True,
         check=True,
