@@ -11,6 +11,8 @@ from operators.steps import DeadCounting, Held, Steps
 
 # A state that took in so many messages is written, so that putting it back stays quick.
 LONGEST_SINCE = 64
+# A message as large as this isn't kept until the next barrier: its state is written at once.
+LARGE_BYTES = 65_536
 
 
 class Store(Protocol):
@@ -60,8 +62,8 @@ class Bucket(Generic[StateT]):
             yield from self._steps.take(held, message, self._store.state)
             if len(held.since) > before:
                 self.due.plan(key, self._steps.due_ms(held.state))
-            if len(held.since) > LONGEST_SINCE:
-                yield from self._write(key, held)
+                if len(held.since) > LONGEST_SINCE or len(message.value or b"") > LARGE_BYTES:
+                    yield from self._write(key, held)
         yield from self._let_go(limit)
 
     def wake(self, log_time_ms: int, *, limit: int) -> Iterator[Outgoing]:

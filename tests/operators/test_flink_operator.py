@@ -194,6 +194,11 @@ def test_a_key_with_many_messages_is_written_in_between(flink: FakeRuntime) -> N
     assert flink.stored()["a"].startswith(b"65,")
 
 
+def test_a_large_message_is_not_kept_until_the_barrier(flink: FakeRuntime) -> None:
+    flink.group((b"a", b"x" * 65_537), (b"b", b"x" * 65_536))
+    assert list(flink.stored()) == ["a"]
+
+
 def test_what_is_forgotten_is_removed(flink: FakeRuntime) -> None:
     flink.group((b"a", b"x"))
     flink.marker()
