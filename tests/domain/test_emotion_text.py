@@ -75,6 +75,12 @@ def test_a_word_that_can_not_be_cut_is_unknown_as_a_whole() -> None:
     assert pieces.encode("x" * 500) == [2, 1, 3]
 
 
+def test_a_word_longer_than_words_are_is_unknown() -> None:
+    pieces = Vocabulary([*MARKS, "a", "##a", "##b"])
+    assert pieces.encode("ab" * 20) == [2, 4, 6, *[5, 6] * 19, 3]
+    assert pieces.encode("ab" * 20 + "a") == [2, 1, 3]
+
+
 def test_a_stretched_word_is_known_by_its_short_form() -> None:
     pieces = Vocabulary([*MARKS, "so", "good", "n", "##o"])
     assert pieces.encode("SOOOO goooood nooo") == [2, 4, 5, 6, 7, 7, 3]
@@ -84,7 +90,7 @@ def test_a_stretched_word_is_known_by_its_short_form() -> None:
 def test_of_a_long_text_the_middle_is_left_out() -> None:
     pieces = Vocabulary([*MARKS, "a", "b", "c"])
     read = pieces.encode("a " * 50 + "b " * 50 + "c " * 50)
-    assert len(read) == MAX_TOKENS
+    assert len(read) == MAX_TOKENS == 64
     assert read[1 : 1 + HEAD_TOKENS] == [4] * HEAD_TOKENS
     assert read[-1 - TAIL_TOKENS : -1] == [6] * TAIL_TOKENS
 
