@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from domain.engagement import Engagement, engage, engagement_record
 from domain.events import EventLimits, Refusal
-from domain.fusion import FusionError, fuse, retrieval_vector
+from domain.fusion import LARGEST_MODALITY_DIM, Fusion, FusionError, fuse, retrieval_vector
 from domain.neighbors import SIZE, Neighbors, meet, ranked
 from domain.popularity import NOTHING, add_weight, popularity_at, popularity_weight
 from schemas.collections import ID_MAX_LENGTH, MODALITY_DIM
@@ -100,7 +100,9 @@ def _time_refusal(item: ItemEvent, log_time_ms: int, limits: EventLimits) -> Ref
     )
 
 
-def apply_item(state: ItemState, item: ItemEvent, *, log_time_ms: int) -> ItemSnapshot | None:
+def apply_item(
+    state: ItemState, item: ItemEvent, *, log_time_ms: int, fusion: Fusion | None = None
+) -> ItemSnapshot | None:
     """Take in a catalogue message; None where a newer one is known.
 
     >>> state = ItemState()
@@ -128,8 +130,8 @@ def apply_item(state: ItemState, item: ItemEvent, *, log_time_ms: int) -> ItemSn
         bare,
         catalog=_without_vectors(item),
         modalities=tuple(vectors),
-        vector=_as_bytes(retrieval_vector(vectors)) if vectors else None,
-        unified=_as_bytes(fuse(vectors)) if vectors else None,
+        vector=_as_bytes(retrieval_vector(vectors, fusion=fusion)) if vectors else None,
+        unified=_as_bytes(fuse(vectors, fusion=fusion)) if vectors else None,
     )
 
 
@@ -232,14 +234,19 @@ def _vectors(item: ItemEvent) -> dict[str, NDArray[np.float32]]:
     return {name: np.frombuffer(raw, dtype="<f4") for name, raw in found.items() if raw is not None}
 
 
+def _is_vector(raw: bytes) -> bool:
+    count, rest = divmod(len(raw), 4)
+    return rest == 0 and MODALITY_DIM <= count <= LARGEST_MODALITY_DIM
+
+
 def _vector_refusal(item: ItemEvent) -> Refusal | None:
     for name in MODALITIES:
         raw = getattr(item, f"{name}_embedding")
-        if raw is not None and len(raw) != 4 * MODALITY_DIM:
+        if raw is not None and not _is_vector(raw):
             return Refusal(
                 "bad_vector",
-                f"{name}_embedding has {len(raw)} bytes; {MODALITY_DIM} float32 are "
-                f"{4 * MODALITY_DIM}",
+                f"{name}_embedding has {len(raw)} bytes; {MODALITY_DIM} to {LARGEST_MODALITY_DIM} "
+                f"float32 are {4 * MODALITY_DIM} to {4 * LARGEST_MODALITY_DIM}",
             )
     try:
         vectors = _vectors(item)

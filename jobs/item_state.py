@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
 
 from domain.neighbors import HALF_LIVES_MS
 from jobs.folding import folded
 from jobs.kafka import KafkaLog
+from operators.fusion_weights import load_fusion
 from operators.item_state import JOB, ItemFold, NeighborLimits
 from schemas.topics import ITEM_PAIRS, ITEM_SIGNALS, ITEMS
 from settings import Settings, load_settings
@@ -32,6 +34,7 @@ def make_fold(settings: Settings) -> ItemFold:
             half_lives_ms=HALF_LIVES_MS if chosen_ms is None else (chosen_ms,),
             tell_every_ms=streams.item_tell_ms,
         ),
+        fusion=None if not streams.fusion_weights else load_fusion(Path(streams.fusion_weights)),
     )
 
 

@@ -5,6 +5,7 @@ from math import inf
 from typing import NamedTuple
 
 from domain.events import EventLimits
+from domain.fusion import Fusion
 from domain.item_state import (
     TELL_EVERY_MS,
     ItemState,
@@ -55,10 +56,12 @@ class ItemFold:
         max_ahead_ms: int,
         half_life_ms: int,
         neighbors: NeighborLimits = NeighborLimits(),  # noqa: B008
+        fusion: Fusion | None = None,
     ) -> None:
         self._limits = EventLimits(max_ahead_ms=max_ahead_ms)
         self._half_life_ms = half_life_ms
         self._neighbors = neighbors
+        self._fusion = fusion
 
     def empty(self) -> ItemState:
         """An item that nobody heard of."""
@@ -139,7 +142,7 @@ class ItemFold:
 
     def _item(self, state: ItemState, message: Incoming) -> tuple[Outgoing, ...] | None:
         item = self._valid(message)
-        snapshot = apply_item(state, item, log_time_ms=message.log_time_ms)
+        snapshot = apply_item(state, item, log_time_ms=message.log_time_ms, fusion=self._fusion)
         if snapshot is None:
             return None
         return (outgoing_record(ITEM_SNAPSHOTS, snapshot.item_id, snapshot),)

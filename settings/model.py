@@ -49,7 +49,7 @@ class FlinkSettings(Section):
     metrics_port: Port = Field(
         19249, description="Prometheus page of the JobManager; the TaskManagers' ports follow it"
     )
-    taskmanagers: int = Field(2, ge=1, le=64, description="one slot each")
+    taskmanagers: int = Field(3, ge=1, le=64, description="one slot each")
     parallelism: int = Field(1, ge=1, le=1024, description="subtasks of each job")
 
     @property
@@ -170,6 +170,9 @@ class StreamSettings(Section):
         ge=0,
         le=876_000,
         description="after so many hours meeting beside an item counts half; 0: it is learned",
+    )
+    fusion_weights: str = Field(
+        "", description=".npz with what was learned to fuse modalities; empty: nothing was"
     )
     item_tell_ms: PositiveMs = Field(
         1_000, description="a busy item tells its neighbours and engagement once in so long"

@@ -16,7 +16,7 @@ NOW_MS = 1_700_000_000_000
 
 
 class NoItems:
-    def get(self, item_id: str) -> None:
+    def get(self, item_id: str) -> None:  # noqa: ARG002
         return None
 
 
