@@ -44,7 +44,7 @@ class Known:
 
 
 def start_jobs(stack: LocalStack) -> None:
-    """Have both jobs running."""
+    """Have every job running."""
     stack.freshet("topics", "create")
     stack.freshet("job", "submit")
 
