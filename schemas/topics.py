@@ -128,7 +128,12 @@ ITEM_POPULARITY = Topic(
     name="item-popularity", record=ItemPopularity, key="item_id", partitions=50, cleanup="compact"
 )
 ITEM_PAIRS = Topic(
-    name="item-pairs", record=ItemPair, key="item_id", partitions=50, retention_ms=DAY_MS
+    name="item-pairs",
+    record=ItemPair,
+    key="item_id",
+    partitions=50,
+    retention_ms=DAY_MS,
+    delta=True,
 )
 ITEM_NEIGHBORS = Topic(
     name="item-neighbors", record=ItemNeighbors, key="item_id", partitions=50, cleanup="compact"
