@@ -58,10 +58,10 @@ def _log_density(x: float, alpha: float, beta: float) -> float:
 
 
 def _continued_fraction(x: float, alpha: float, beta: float) -> float:
-    """Lentz's algorithm (Numerical Recipes, 6.4); it needs some sqrt(alpha + beta) steps."""
+    """Lentz's algorithm (Numerical Recipes, 6.4)."""
     denominator = 1.0 / _not_zero(1.0 - (alpha + beta) * x / (alpha + 1.0))
     numerator, value = 1.0, denominator
-    for step in range(1, STEPS + 10 * int((alpha + beta) ** 0.5)):
+    for step in range(1, STEPS):
         twice = alpha + 2 * step
         even = step * (beta - step) * x / ((twice - 1.0) * twice)
         odd = -(alpha + step) * (alpha + beta + step) * x / (twice * (twice + 1.0))
