@@ -72,6 +72,7 @@ class FakeRuntime:
         self.bucket = 0
         self.states: dict[str, FakeMapState] = {}
         self.timers: set[tuple[int, int]] = set()
+        self.registered: list[tuple[int, int]] = []
         self.metrics = FakeMetrics()
         self._offsets = count()
 
@@ -93,6 +94,7 @@ class FakeRuntime:
         return self
 
     def register_event_time_timer(self, at_ms: int) -> None:
+        self.registered.append((at_ms, self.bucket))
         self.timers.add((at_ms, self.bucket))
 
     def group(self, *words: tuple[bytes | None, bytes | None], bucket: int = 0) -> list[Outgoing]:
@@ -189,6 +191,21 @@ def test_no_more_states_than_allowed_stay_and_none_is_lost(flink: FakeRuntime) -
     assert list(flink.stored()) == ["a", "b"]
 
 
+def test_the_longest_unused_leaves_first(flink: FakeRuntime) -> None:
+    flink.open(cached=2)
+    for key in (b"a", b"b", b"a", b"c"):
+        flink.group((key, b"x"))
+    assert list(flink.stored()) == ["b"]
+
+
+def test_buckets_share_the_states_in_memory(flink: FakeRuntime) -> None:
+    flink.open(cached=2)
+    flink.group((b"a", b"x"), (b"b", b"x"), bucket=0)
+    flink.group((b"c", b"x"), bucket=1)
+    flink.group((b"b", b"x"), bucket=0)
+    assert list(flink.stored(0)) == ["a"]
+
+
 def test_a_key_with_many_messages_is_written_in_between(flink: FakeRuntime) -> None:
     flink.group(*[(b"a", b"x")] * 66)
     assert flink.stored()["a"].startswith(b"65,")
@@ -239,11 +256,12 @@ def test_a_state_that_cannot_be_written_costs_the_message_that_made_it(flink: Fa
 
 def test_a_key_is_woken_once_the_log_has_passed_its_time(flink: FakeRuntime) -> None:
     flink.group((b"a", b"x"), (b"b", b"x"))
-    ((at_ms, _),) = flink.timers
+    flink.group((b"a", b"x"))
+    ((at_ms, _),) = flink.registered
     assert NOW_MS + QUIET_MS <= at_ms < NOW_MS + QUIET_MS + DUE_STEP_MS
     assert flink.pass_time(at_ms - 1) == []
     assert [one.topic for one in flink.pass_time(at_ms)] == ["quiet", "quiet"]
-    assert flink.stored() == {"a": b"1,0", "b": b"1,0"}
+    assert flink.stored() == {"a": b"2,0", "b": b"1,0"}
     assert (flink.timers, flink.states["dues"].by_bucket[0]) == (set(), {})
 
 
