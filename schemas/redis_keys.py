@@ -55,7 +55,7 @@ EMBEDDING_DAY = RedisKey(
     pattern="embedding:day:{}",
     kind="string",
     ttl_s=DAY_S,
-    holds="int64 version and 512 float16, little endian, of any length: what the last day points to",
+    holds="int64 version and 512 float16, little endian, of any length, of the last day",
 )
 EMBEDDING_SESSION = RedisKey(
     pattern="embedding:session:{}",

@@ -1,10 +1,8 @@
 """The online store: Redis, or any server that speaks its protocol."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import reduce
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -16,13 +14,13 @@ from schemas.redis_keys import (
     CONTEXT,
     DAY_S,
     EMBEDDING,
+    EMBEDDING_DAY,
+    EMBEDDING_SESSION,
     INTERACTIONS,
     ITEM,
     ITEM_FEATURES,
     ITEMS_CHANGED,
-    SESSION,
     TRENDING,
-    USER_FEATURES,
 )
 from schemas.types import (
     BanditPosterior,
@@ -34,6 +32,7 @@ from schemas.types import (
     UserSnapshot,
 )
 from stores.errors import StoreRejected, StoreUnavailable
+from stores.users import Describe, embedding_calls, say_nothing, user_calls
 from stores.views import (
     CATALOG_PART,
     POPULARITY_PART,
@@ -41,9 +40,6 @@ from stores.views import (
     ItemView,
     UserView,
     catalog_fields,
-    context_json,
-    embedding_bytes,
-    interaction_json,
     item_view,
     popularity_fields,
     user_view,
@@ -54,6 +50,7 @@ LUA = Path(__file__).with_name("lua")
 # A deleted item is remembered for as long as a writer may be late with an older version of it.
 TOMBSTONE_S = DAY_S
 CONNECTIONS = 64
+USER_VALUES = (CONTEXT, EMBEDDING, EMBEDDING_DAY, EMBEDDING_SESSION)
 
 SnapshotT = TypeVar(
     "SnapshotT",
@@ -123,11 +120,12 @@ class OnlineWriter:
 
     Writing again changes nothing, and an older version never replaces a newer one, whoever else
     writes: the comparison is made inside the server. Each method answers how many records were not
-    older than what was there.
+    older than what was there. `describe` says what is written of users beside their snapshots.
     """
 
-    def __init__(self, client: "redis.Redis") -> None:
+    def __init__(self, client: "redis.Redis", *, describe: Describe = say_nothing) -> None:
         self._client = client
+        self._describe = describe
         self._sources = {path.stem: path.read_text("utf-8") for path in sorted(LUA.glob("*.lua"))}
         self._digests: dict[str, str] = {}
 
@@ -138,16 +136,11 @@ class OnlineWriter:
 
     def write_users(self, users: Sequence[UserSnapshot]) -> int:
         """Write contexts, sessions and features by their latest version, and every interaction."""
-        return self.run_script("user", (_user_call(group) for group in _by_user(users)))
+        return self.run_script("user", user_calls(users, self._describe))
 
     def write_embeddings(self, updates: Sequence[EmbeddingUpdate]) -> int:
-        """Write the latest vector of each user."""
-        latest: dict[str, EmbeddingUpdate] = {}
-        for update in updates:
-            known = latest.get(update.user_id)
-            if known is None or update.embedding.version >= known.embedding.version:
-                latest[update.user_id] = update
-        return self.run_script("embedding", (_embedding_call(update) for update in latest.values()))
+        """Write the latest vectors of each user, or delete them."""
+        return self.run_script("embedding", embedding_calls(updates))
 
     def write_items(self, items: Sequence[ItemSnapshot]) -> int:
         """Write the latest entry of each item, whether it may trend, and that it changed."""
@@ -203,62 +196,6 @@ def newer(known: SnapshotT | None, found: SnapshotT) -> SnapshotT:
     return found
 
 
-def _by_user(users: Sequence[UserSnapshot]) -> Iterable[list[UserSnapshot]]:
-    groups: dict[str, list[UserSnapshot]] = {}
-    for user in users:
-        groups.setdefault(user.user_id, []).append(user)
-    return groups.values()
-
-
-def _user_call(snapshots: list[UserSnapshot]) -> tuple[list[str], list[Any]]:
-    user = reduce(newer, snapshots)
-    interactions = [snapshot.interaction for snapshot in snapshots]
-    features, session = _features(user), _session(user)
-    keys = [
-        CONTEXT.of(user.user_id),
-        INTERACTIONS.of(user.user_id),
-        USER_FEATURES.of(user.user_id),
-        *([SESSION.of(user.session_id)] if user.session_id else []),
-    ]
-    arguments = [
-        *(user.version, user.log_time_ms, context_json(user)),
-        *(CONTEXT.ttl_s, INTERACTIONS.ttl_s, USER_FEATURES.ttl_s, SESSION.ttl_s),
-        INTERACTIONS.max_size,
-        len(interactions),
-        *(part for one in interactions for part in (one.timestamp_ms, interaction_json(one))),
-        len(features),
-        *_flat(features),
-        *_flat(session),
-    ]
-    return keys, arguments
-
-
-def _features(user: UserSnapshot) -> dict[str, Any]:
-    return {
-        "last_interaction_ts": user.timestamp_ms,
-        "active_session": user.session_id or "",
-        "session_interactions": user.session_interactions,
-        "total_interactions": user.total_interactions,
-        "version": user.version,
-    }
-
-
-def _session(user: UserSnapshot) -> dict[str, Any]:
-    return {
-        "user_id": user.user_id,
-        "start_time": user.session_start_ms,
-        "device": user.device_type or "",
-        "geo": json.dumps({"country": user.country}) if user.country else "{}",
-        "interaction_count": user.session_interactions,
-    }
-
-
-def _embedding_call(update: EmbeddingUpdate) -> tuple[list[str], list[Any]]:
-    version = update.embedding.version
-    value = embedding_bytes(update.embedding.vector, version)
-    return [EMBEDDING.of(update.user_id)], [version, EMBEDDING.ttl_s, value]
-
-
 def _item_call(
     item: ItemSnapshot | ItemPopularity, part: ItemPart, fields: dict[str, Any]
 ) -> tuple[list[str], list[Any]]:
@@ -302,15 +239,13 @@ class OnlineReader:
 
     async def user(self, user_id: str, *, recent: int = 50) -> UserView:
         """Read all that is known of a user in one round trip; interactions newest first."""
-        context, embedding, interactions = await self._read(
-            ("GET", CONTEXT.of(user_id)),
-            ("GET", EMBEDDING.of(user_id)),
+        stored, interactions = await self._read(
+            ("MGET", *(key.of(user_id) for key in USER_VALUES)),
             ("ZREVRANGE", INTERACTIONS.of(user_id), 0, recent - 1, "WITHSCORES"),
         )
         return user_view(
             user_id,
-            context=context,
-            embedding=embedding,
+            *stored,
             interactions=_scored(interactions) if recent else [],
         )
 

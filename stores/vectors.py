@@ -238,12 +238,17 @@ class VectorWriter:
         self.close()
 
     def upsert_users(self, updates: Sequence[EmbeddingUpdate]) -> int:
-        """Write the latest vector of each user; answers how many."""
+        """Write the latest vector of each user, or delete it; answers how many were written."""
         latest: dict[str, EmbeddingUpdate] = {}
+        erased: set[str] = set()
         for update in updates:
             known = latest.get(update.user_id)
-            if known is None or update.embedding.version >= known.embedding.version:
+            if update.erased:
+                erased.add(update.user_id)
+                latest.pop(update.user_id, None)
+            elif known is None or update.embedding.version >= known.embedding.version:
                 latest[update.user_id] = update
+        self._delete(USER_EMBEDDINGS, sorted(erased - latest.keys()))
         return self._upsert(USER_EMBEDDINGS, [_user_row(update) for update in latest.values()])
 
     def upsert_items(self, items: Sequence[ItemSnapshot]) -> int:
@@ -255,11 +260,14 @@ class VectorWriter:
 
     def delete_items(self, item_ids: Sequence[str]) -> None:
         """Take items out of every search."""
-        if item_ids:
-            expression = f"{ID} in {json.dumps(list(item_ids), ensure_ascii=False)}"
+        self._delete(ITEM_EMBEDDINGS, item_ids)
+
+    def _delete(self, collection: Collection, ids: Sequence[str]) -> None:
+        if ids:
+            expression = f"{ID} in {json.dumps(list(ids), ensure_ascii=False)}"
             with _translated():
                 request = Prepare.delete_request(
-                    ITEM_EMBEDDINGS.name, filter=expression, consistency_level=CONSISTENCY
+                    collection.name, filter=expression, consistency_level=CONSISTENCY
                 )
                 self._call(self._stub.Delete, request)
 

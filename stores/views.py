@@ -4,19 +4,21 @@ import json
 import logging
 import struct
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.collections import USER_DIM
+from schemas.collections import SESSION_DIM, USER_DIM
 from schemas.types import Interaction, ItemEvent, ItemPopularity, ItemSnapshot, UserSnapshot
 
 Vector = NDArray[np.float32]
 
 VERSION = struct.Struct("<q")
+VISIT_VERSION = struct.Struct("<qi")
+ENGAGED_MS = 30_000
 VECTOR_BYTES = USER_DIM * 4
 # Vectors are kept beside the catalogue entry, as bytes, and not in its JSON.
 MODALITY_VECTORS = frozenset(
@@ -68,14 +70,39 @@ class UserView:
     country: str | None = None
     consent: bool = True
     windows: bytes = b""
+    affinities: bytes = b""
+    emotion: bytes = b""
+    session_last_ms: int = 0
     embedding: Vector | None = field(default=None, repr=False)
     embedding_version: int = 0
+    day_vector: Vector | None = field(default=None, repr=False)
+    session_vector: Vector | None = field(default=None, repr=False)
     recent: tuple[Interaction, ...] = ()
 
     @property
     def known(self) -> bool:
         """Whether there is a context."""
         return self.version > 0
+
+    @property
+    def viewed_items(self) -> list[str]:
+        """Different items lately viewed, newest first."""
+        return _items(one for one in self.recent if one.event_type == "view")
+
+    @property
+    def clicked_items(self) -> list[str]:
+        """Different items lately clicked, newest first."""
+        return _items(one for one in self.recent if one.event_type == "click")
+
+    @property
+    def engaged_items(self) -> list[str]:
+        """Different items on which the user spent more than half a minute, newest first."""
+        return _items(one for one in self.recent if (one.duration_ms or 0) > ENGAGED_MS)
+
+    @property
+    def search_queries(self) -> list[str]:
+        """The last ten different searches, newest first."""
+        return list(dict.fromkeys(one.text for one in self.recent if one.text))[:10]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,8 +126,11 @@ class ItemView:
     total_events: int = 0
 
 
-def context_json(user: UserSnapshot) -> str:
-    """The user context; version and log time come first, where the store's script looks."""
+def context_json(user: UserSnapshot, described: Mapping[str, Any] | None = None) -> str:
+    """The user context, with what is `described` beside the snapshot's own fields.
+
+    Version and log time come first, where the store's script looks.
+    """
     return _json(
         {
             "version": user.version,
@@ -110,6 +140,7 @@ def context_json(user: UserSnapshot) -> str:
             "session_id": user.session_id,
             "session_state": {
                 "start_time": user.session_start_ms,
+                "last_time": user.session_last_ms,
                 "interaction_count": user.session_interactions,
                 "current_page": user.page_type,
                 "device_type": user.device_type,
@@ -124,6 +155,9 @@ def context_json(user: UserSnapshot) -> str:
             },
             "embedding_version": user.embedding_version,
             "windows": b64encode(user.windows).decode(),
+            "affinities": b64encode(user.affinities).decode(),
+            "emotion": b64encode(user.emotion).decode(),
+            **(described or {}),
         }
     )
 
@@ -138,6 +172,7 @@ def interaction_json(interaction: Interaction) -> str:
             "duration_ms": interaction.duration_ms,
             "request_id": interaction.request_id,
             "event_id": interaction.event_id,
+            **({} if interaction.text is None else {"text": interaction.text}),
         }
     )
 
@@ -145,6 +180,16 @@ def interaction_json(interaction: Interaction) -> str:
 def embedding_bytes(vector: bytes, version: int) -> bytes:
     """A user's vector behind its version."""
     return VERSION.pack(version) + vector
+
+
+def day_bytes(vector: bytes, version: int) -> bytes:
+    """A vector of the day behind its version."""
+    return VERSION.pack(version) + vector
+
+
+def session_bytes(vector: bytes, version: int, session_number: int) -> bytes:
+    """A vector of a visit behind its version and the number of the visit."""
+    return VISIT_VERSION.pack(version, session_number) + vector
 
 
 def catalog_fields(item: ItemSnapshot) -> dict[str, Any]:
@@ -172,18 +217,23 @@ def popularity_fields(moved: ItemPopularity) -> dict[str, Any]:
 
 def user_view(
     user_id: str,
-    *,
     context: bytes | None,
     embedding: bytes | None,
+    day: bytes | None = None,
+    visit: bytes | None = None,
+    *,
     interactions: Sequence[tuple[bytes, float]],
 ) -> UserView:
     """Put together what one round trip has read."""
     vector, version = _embedding(user_id, embedding)
+    known = _context_fields(user_id, context)
     return UserView(
         user_id=user_id,
-        **_context_fields(user_id, context),
+        **known,
         embedding=vector,
         embedding_version=version,
+        day_vector=_direction((day or b"")[VERSION.size :], USER_DIM),
+        session_vector=_visit_direction(visit or b"", known.get("total_sessions", 0)),
         recent=tuple(_interaction(member, int(score)) for member, score in interactions),
     )
 
@@ -206,6 +256,10 @@ def item_view(item_id: str, changed_at_ms: int, stored: Mapping[bytes, bytes]) -
     )
 
 
+def _items(interactions: Iterable[Interaction]) -> list[str]:
+    return list(dict.fromkeys(one.item_id for one in interactions if one.item_id))
+
+
 def vector_of(stored: bytes | None, owner: str) -> Vector | None:
     """The 512 floats of a vector, read-only; one of another size counts as missing."""
     if stored is None:
@@ -221,6 +275,22 @@ def _embedding(user_id: str, stored: bytes | None) -> tuple[Vector | None, int]:
         return None, 0
     vector = vector_of(stored[VERSION.size :], f"user {user_id}")
     return vector, VERSION.unpack_from(stored)[0] if vector is not None else 0
+
+
+def _visit_direction(stored: bytes, session_number: int) -> Vector | None:
+    """The vector of the present visit; that of an earlier one says nothing of this."""
+    if len(stored) < VISIT_VERSION.size or VISIT_VERSION.unpack_from(stored)[1] != session_number:
+        return None
+    return _direction(stored[VISIT_VERSION.size :], SESSION_DIM)
+
+
+def _direction(stored: bytes, dim: int) -> Vector | None:
+    """A vector of unit length in the direction of one in half precision."""
+    if len(stored) != 2 * dim:
+        return None
+    vector = np.frombuffer(stored, "<f2").astype(np.float32)
+    length = float(np.linalg.norm(vector))
+    return vector / np.float32(length) if 0 < length < np.inf else None
 
 
 def _context_fields(user_id: str, stored: bytes | None) -> dict[str, Any]:
@@ -250,6 +320,9 @@ def _flat_context(context: dict[str, Any]) -> dict[str, Any]:
         "country": session["geo_location"]["country"],
         "consent": metadata["personalization_consent"],
         "windows": b64decode(context["windows"]),
+        "affinities": b64decode(context.get("affinities", "")),
+        "emotion": b64decode(context.get("emotion", "")),
+        "session_last_ms": session.get("last_time", session["start_time"]),
     }
 
 
@@ -263,6 +336,7 @@ def _interaction(member: bytes, timestamp_ms: int) -> Interaction:
         duration_ms=stored["duration_ms"],
         position=stored["position"],
         request_id=stored["request_id"],
+        text=stored.get("text"),
     )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from domain.segments import CONTEXT_DIM
-from schemas.collections import ID_MAX_LENGTH, ITEM_DIM, USER_DIM
+from schemas.collections import ID_MAX_LENGTH, ITEM_DIM, SESSION_DIM, USER_DIM
 from schemas.types import (
     BanditPosterior,
     EmbeddingUpdate,
@@ -19,7 +19,7 @@ from schemas.types import (
     UserSnapshot,
 )
 
-FLOAT_BYTES = 4
+FLOAT_BYTES, HALF_BYTES = 4, 2
 
 
 class Problem(NamedTuple):
@@ -35,10 +35,7 @@ def problem_of(record: Record) -> Problem | None:
         case UserSnapshot():
             return _id_problem("user_id", record.user_id)
         case EmbeddingUpdate():
-            vector = record.embedding.vector
-            return _id_problem("user_id", record.user_id) or _vector_problem(
-                "embedding", vector, USER_DIM
-            )
+            return _id_problem("user_id", record.user_id) or _embedding_problem(record)
         case ItemSnapshot():
             return _item_problem(record)
         case ItemPopularity():
@@ -54,6 +51,17 @@ def problem_of(record: Record) -> Problem | None:
         case BanditPosterior():
             return _posterior_problem(record)
     return Problem("unexpected_record", f"{type(record).__name__} is written to no store")
+
+
+def _embedding_problem(update: EmbeddingUpdate) -> Problem | None:
+    """What is told of a user who is to be forgotten has no vectors."""
+    if update.erased:
+        return None
+    return (
+        _vector_problem("embedding", update.embedding.vector, USER_DIM)
+        or _half_problem("day_vector", update.day_vector, USER_DIM)
+        or _half_problem("session_vector", update.session_vector, SESSION_DIM)
+    )
 
 
 def _item_problem(item: ItemSnapshot) -> Problem | None:
@@ -109,6 +117,13 @@ def _vector_problem(name: str, vector: bytes | None, dim: int) -> Problem | None
     if not np.isfinite(np.frombuffer(vector, "<f4")).all():
         return Problem("bad_vector", f"{name} holds numbers that are not finite")
     return None
+
+
+def _half_problem(name: str, vector: bytes, dim: int) -> Problem | None:
+    if len(vector) in (0, dim * HALF_BYTES):
+        return None
+    wanted = f"{dim} float16 are {dim * HALF_BYTES}"
+    return Problem("bad_vector", f"{name} has {len(vector)} bytes; {wanted}")
 
 
 def _number_problem(name: str, value: float) -> Problem | None:

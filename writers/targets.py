@@ -30,6 +30,7 @@ from stores.records.database import Database
 from stores.records.learned import LearnedWriter
 from stores.vectors import VectorWriter, ensure_collections
 from writers.batch import Carried, of_kind
+from writers.described import described
 
 # What is written to Milvus can be found after some 200 ms; waiting for half of that fills batches.
 MILVUS_PAUSE_S = 0.1
@@ -70,7 +71,7 @@ class RedisTarget:
     pause_s = 0.0
 
     def __init__(self, url: str) -> None:
-        self._writer = OnlineWriter(connect(url))
+        self._writer = OnlineWriter(connect(url), describe=described)
         self._engagement = EngagementWriter(self._writer)
         self._neighbors = NeighborsWriter(self._writer)
         self._posteriors = PosteriorWriter(self._writer)

@@ -33,14 +33,19 @@ async def test_a_user_is_read_as_it_was_written(writer: OnlineWriter, reader: On
         device_type="mobile",
         page_type="home",
         country="DE",
-        consent=False,
         windows=bytes(range(256)),
-        interaction=interaction("e7", item_id="i9", position=3, duration_ms=40, request_id="r"),
+        affinities=b"likes",
+        emotion=b"feels",
+        session_last_ms=NOW_MS + 9,
+        interaction=interaction(
+            "e7", item_id="i9", position=3, duration_ms=40, request_id="r", text="mugs"
+        ),
     )
     writer.write_users([written])
     writer.write_embeddings([embedding_update("ü ser", 5)])
     user = await reader.user("ü ser")
-    kept = set(type(user).__slots__) - {"embedding", "embedding_version", "recent"}
+    vectors = {"embedding", "embedding_version", "day_vector", "session_vector"}
+    kept = set(type(user).__slots__) - vectors - {"recent"}
     assert {name: getattr(user, name) for name in kept} == {
         name: getattr(written, name) for name in kept
     }

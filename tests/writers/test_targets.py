@@ -45,7 +45,7 @@ class Writer:
 @pytest.fixture
 def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
     writer = Writer()
-    monkeypatch.setattr(targets, "OnlineWriter", lambda *_: writer)
+    monkeypatch.setattr(targets, "OnlineWriter", lambda *_, **__: writer)
     monkeypatch.setattr(targets, "PosteriorWriter", lambda *_: writer)
     monkeypatch.setattr(targets, "VectorWriter", lambda *_, **__: writer)
     return writer
