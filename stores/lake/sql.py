@@ -16,17 +16,16 @@ from stores.lake.views import is_empty, views
 
 STORE = "ClickHouse"
 TABLE, JSON_ROWS, CSV = "PrettyCompactMonoBlock", "JSONEachRow", "CSVWithNames"
-# Understood by servers of many years.
+# Servers of any age know these; one that they don't know they refuse.
 _SETTINGS = {
-    "output_format_json_array_of_rows": "1",
     "output_format_json_quote_64bit_integers": "0",
+    "output_format_pretty_color": "0",
 }
 _PRETTY = {
-    "output_format_pretty_color": "0",
     "output_format_pretty_row_numbers": "0",
     "output_format_pretty_single_large_number_tip_threshold": "0",
 }
-_NOISE = re.compile(r"^(Code: \d+\. )?(DB::Exception: )?", re.DOTALL)
+_NOISE = re.compile(r"^(Code: \d+[.,] )?(e\.displayText\(\) = )?(DB::Exception: )?")
 _VERSION = re.compile(r"\s*\(version [^()]*(\([^()]*\))?\)$")
 
 
@@ -47,7 +46,7 @@ class LocalSql:
     def ask(self, sql: str, form: str) -> str:
         """The answer in a form."""
         try:
-            return str(self._session.query(sql, form))
+            return _whole(str(self._session.query(sql, form)), form)
         except RuntimeError as error:
             raise StatementError(_telling(str(error))) from error
 
@@ -94,7 +93,7 @@ class ServerSql:
             ) from error
         if answer.is_error:
             raise StatementError(_telling(answer.text))
-        return answer.text
+        return _whole(answer.text, form)
 
 
 @contextmanager
@@ -126,6 +125,13 @@ def local_sql(lake: Path) -> Iterator[LocalSql]:
 def _read_only() -> Iterator[str]:
     yield from (f"SET {name} = {value}" for name, value in (_SETTINGS | _PRETTY).items())
     yield "SET readonly = 2"
+
+
+def _whole(answer: str, form: str) -> str:
+    """Rows of JSON, one a line, as one list."""
+    if form != JSON_ROWS:
+        return answer
+    return "[" + ",\n".join(answer.splitlines()) + "]\n"
 
 
 def _telling(said: str) -> str:

@@ -132,7 +132,7 @@ def test_a_file_from_before_a_field_reads_as_nothing_said(lake: Path) -> None:
 @pytest.mark.parametrize(
     ("form", "answer"),
     [
-        (JSON_ROWS, '[\n{"n":9007199254740993}\n]\n'),
+        (JSON_ROWS, '[{"n":9007199254740993}]\n'),
         (CSV, '"n"\n9007199254740993\n'),
         (TABLE, "┌────────────────n─┐\n│ 9007199254740993 │\n└──────────────────┘\n"),
     ],
@@ -244,3 +244,28 @@ def test_a_server_that_is_away_is_named_without_its_password() -> None:
 def test_an_address_that_is_none_is_refused() -> None:
     with pytest.raises(LakeError, match="http://user:password@host:8123/database"):
         ServerSql("clickhouse:9000", timeout_s=5)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"Code: 47. DB::Exception: Unknown x. (UNKNOWN_IDENTIFIER) (version 26.5.1.1)",
+        b"Code: 47, e.displayText() = DB::Exception: Unknown x. (UNKNOWN_IDENTIFIER)",
+    ],
+    ids=["today", "years ago"],
+)
+def test_servers_of_all_ages_are_told_alike(said: bytes) -> None:
+    with server() as one:
+        one.answer = (500, said)
+        asking = ServerSql(f"http://127.0.0.1:{one.server_port}", timeout_s=5)
+        with pytest.raises(StatementError, match=r"statement: Unknown x\. \(UNKNOWN_IDENTIFIER\)$"):
+            asking.ask("SELECT x", CSV)
+
+
+def test_rows_of_a_server_are_a_list_of_json() -> None:
+    with server() as one:
+        one.answer = (200, b'{"n":1}\n{"n":2}\n')
+        asking = ServerSql(f"http://127.0.0.1:{one.server_port}", timeout_s=5)
+        assert json.loads(asking.ask("SELECT n", JSON_ROWS)) == [{"n": 1}, {"n": 2}]
+        one.answer = (200, b"")
+        assert json.loads(asking.ask("SELECT n", JSON_ROWS)) == []
