@@ -99,7 +99,7 @@ class UserFold:
             rules=self._rules,
         )
         out = list(_records(event, outcome))
-        if outcome.snapshot is not None and state.consent and state.session is visit:
+        if outcome.snapshot is not None and state.session is visit:
             out += _pairs(event, visit, earlier, message.log_time_ms)
         _count(outcome, counters)
         _count_showings(state, counters)

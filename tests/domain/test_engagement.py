@@ -84,6 +84,14 @@ def test_windows_equal_a_recount_in_any_order(events: list[tuple[EventType, int]
     )
 
 
+def test_a_late_event_counts_in_the_oldest_bucket_and_not_before_it() -> None:
+    hour_ms = NOW_MS // HOUR_MS * HOUR_MS
+    edge = signal("view", hour_ms - 23 * HOUR_MS)
+    assert record_of(signal("click"), edge).views_24h == 1
+    before = signal("view", hour_ms - 23 * HOUR_MS - 1)
+    assert record_of(signal("click"), before).views_24h == 0
+
+
 @given(st.lists(st.tuples(kinds, times, st.sampled_from(["DE", "FR", None])), min_size=1))
 def test_each_segment_trends_by_its_own_events(
     events: list[tuple[EventType, int, str | None]],

@@ -63,6 +63,11 @@ def test_another_visit_begins_alone_and_a_straggler_pairs_nothing(lived: Any) ->
     assert pairs(lived, event(3, "lamp", session_id="s1")) == []
 
 
+def test_a_visit_after_a_long_pause_begins_alone(lived: Any) -> None:
+    pairs(lived, event(1, "cup"))
+    assert pairs(lived, event(2, "saucer", after_ms=SESSION_GAP_MS + 1)) == []
+
+
 def test_who_does_not_consent_brings_no_items_together(lived: Any) -> None:
     pairs(lived, event(1, "cup"))
     assert pairs(lived, event(2, "saucer", consent=False)) == []
