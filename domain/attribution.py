@@ -196,11 +196,11 @@ class Showings:
         return showings
 
     def _displace(self, log_time_ms: int, rules: AttributionRules) -> None:
-        """Let the newest showing close the one that it follows too far behind."""
-        if len(self._open) > rules.pending_requests:
-            oldest = self._open[-1 - rules.pending_requests]
-            oldest.closes_ms = min(oldest.closes_ms, log_time_ms)
-            self._counts["showings_displaced"] += 1
+        """Let the newest showing close those that it follows too far behind."""
+        for showing in self._open[: -rules.pending_requests]:
+            if showing.closes_ms > log_time_ms:
+                showing.closes_ms = log_time_ms
+                self._counts["showings_displaced"] += 1
 
     def _force(self, rules: AttributionRules) -> Iterator[BanditUpdate]:
         while len(self._open) > rules.pending_requests * READ_AHEAD:
@@ -248,12 +248,10 @@ class Showings:
         at_ms = reaction.log_time_ms
         if reaction.request_id is not None:
             showing = self._find(reaction.request_id)
-            early_ms = window_ms
         else:
             before = (one for one in reversed(self._open) if one.log_time_ms <= at_ms)
             showing = next((one for one in before if one.place(reaction.item_id) is not None), None)
-            early_ms = 0
-        if showing and showing.log_time_ms - early_ms <= at_ms <= showing.closes_ms:
+        if showing and showing.log_time_ms - window_ms <= at_ms <= showing.closes_ms:
             return showing
         return None
 

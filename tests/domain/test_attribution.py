@@ -221,6 +221,17 @@ def test_the_ninth_answer_closes_the_first_at_its_own_log_time() -> None:
     assert showings.due_ms(rules=RULES) == 10 + WINDOW_MS
 
 
+def test_fewer_pending_answers_than_before_close_all_that_are_too_many() -> None:
+    showings = Showings()
+    for n in range(4):
+        showings.show(answer(f"r{n}", "i"), log_time_ms=n, rules=RULES)
+    fewer = AttributionRules(window_ms=WINDOW_MS, pending_requests=1)
+    showings.show(answer("r4", "i"), log_time_ms=50, rules=fewer)
+    assert [update.request_id for update in showings.expire(50, rules=fewer)] == [
+        *("r0", "r1", "r2", "r3")
+    ]
+
+
 def test_answers_read_far_ahead_are_settled_at_once_and_counted() -> None:
     showings, rules = Showings(), AttributionRules(window_ms=WINDOW_MS, pending_requests=2)
     most = 2 * READ_AHEAD
