@@ -24,6 +24,7 @@ from stores.event_log import LogMessage
 from stores.log_order import OrderedLog
 from stores.online import connect, translated
 from stores.views import context_json, embedding_bytes
+from writers.described import described
 from writers.targets import MilvusTarget, RedisTarget
 
 PAGE = 500
@@ -196,8 +197,12 @@ def comparable(directory: Path) -> int:
 
 
 def _context(payload: bytes) -> tuple[str, bytes | None]:
+    """A context as the writers write it; without consent nothing is described."""
     user = decode(payload, UserSnapshot)
-    return CONTEXT.of(user.user_id), None if user.erased else context_json(user).encode()
+    if user.erased:
+        return CONTEXT.of(user.user_id), None
+    beside = described(user).context if user.consent else None
+    return CONTEXT.of(user.user_id), context_json(user, beside).encode()
 
 
 def _vector(payload: bytes) -> tuple[str, bytes | None]:

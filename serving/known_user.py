@@ -6,19 +6,28 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from struct import Struct
 from typing import Any
 
 import numpy as np
 
+from domain.affinity import Affinities
 from domain.emotion import EmotionState, mood_at
 from domain.fusion import lift
 from domain.windows import Windows
-from schemas.redis_keys import CONTEXT, EMBEDDING, INTERACTIONS, RedisKey
+from schemas.redis_keys import (
+    CONTEXT,
+    EMBEDDING,
+    EMBEDDING_DAY,
+    EMBEDDING_SESSION,
+    INTERACTIONS,
+    RedisKey,
+)
 from settings import Settings
 from stores.errors import StoreError
 from stores.user_keys import StoredKey, UserKeys
 from stores.user_vectors import UserVectorReader
-from stores.views import VERSION, vector_of
+from stores.views import VERSION, VISIT_VERSION, vector_of
 
 NEAREST = 10
 TIMEOUT_MS = 2_000
@@ -107,8 +116,18 @@ def _context(stored: bytes, now_ms: int) -> dict[str, Any]:
 
 
 def _windows(stored: bytes, now_ms: int) -> dict[str, Any]:
-    counts = Windows.from_bytes(stored).counts(now_ms)
-    return {window: {"counts": found} for window, found in counts.items()}
+    activity = Windows.from_bytes(stored).activity(now_ms)
+    return {window: dataclasses.asdict(one) for window, one in activity.items()}
+
+
+def _affinities(stored: bytes, _now_ms: int) -> dict[str, Any]:
+    affinities = Affinities.from_bytes(stored)
+    return {
+        "for_now": affinities.for_now(),
+        "preferred": affinities.preferred(),
+        "disliked": affinities.disliked(),
+        "price_sensitivity": affinities.price_sensitivity(),
+    }
 
 
 def _emotion(stored: bytes, now_ms: int) -> dict[str, Any] | None:
@@ -120,9 +139,23 @@ def _emotion(stored: bytes, now_ms: int) -> dict[str, Any] | None:
 
 
 def _embedding(stored: bytes, _now_ms: int) -> dict[str, Any]:
-    vector = vector_of(stored[VERSION.size :], "a user")
-    norm = None if vector is None else round(float(np.linalg.norm(vector)), 6)
-    return {"version": VERSION.unpack_from(stored)[0], "bytes": len(stored), "norm": norm}
+    """Version and norm of a vector of 512 float32."""
+    return _vector(stored, VERSION, "<f4")
+
+
+def _day(stored: bytes, _now_ms: int) -> dict[str, Any]:
+    return _vector(stored, VERSION, "<f2")
+
+
+def _visit(stored: bytes, _now_ms: int) -> dict[str, Any]:
+    number = VISIT_VERSION.unpack_from(stored)[1]
+    return {"visit": number, **_vector(stored, VISIT_VERSION, "<f2")}
+
+
+def _vector(stored: bytes, head: Struct, kind: str) -> dict[str, Any]:
+    numbers = np.frombuffer(stored[head.size :], kind).astype(np.float32)
+    norm = round(float(np.linalg.norm(numbers)), 4)
+    return {"version": head.unpack_from(stored)[0], "numbers": numbers.size, "norm": norm}
 
 
 def _interactions(flat: Sequence[bytes], _now_ms: int) -> list[dict[str, Any]]:
@@ -151,10 +184,13 @@ def _text(value: bytes) -> str:
 
 PACKED: Mapping[str, Decode] = {
     "windows": _windows,
+    "affinities": _affinities,
     "emotion": _emotion,
 }
 DECODERS: Mapping[str, Decode] = {
     CONTEXT.pattern: _context,
     EMBEDDING.pattern: _embedding,
+    EMBEDDING_DAY.pattern: _day,
+    EMBEDDING_SESSION.pattern: _visit,
     INTERACTIONS.pattern: _interactions,
 }

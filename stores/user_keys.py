@@ -9,6 +9,8 @@ from typing import Any, Self
 from schemas.redis_keys import (
     CONTEXT,
     EMBEDDING,
+    EMBEDDING_DAY,
+    EMBEDDING_SESSION,
     INTERACTIONS,
     SESSION,
     USER_AGGREGATES,
@@ -18,7 +20,17 @@ from schemas.redis_keys import (
 )
 from stores.online import connect_async, disconnect, translated
 
-OF_USER = (CONTEXT, INTERACTIONS, EMBEDDING, USER_FEATURES, USER_AGGREGATES, USER_SESSION)
+# Not among them is the time at which a user was forgotten, which keeps late writers out.
+OF_USER = (
+    CONTEXT,
+    INTERACTIONS,
+    EMBEDDING,
+    EMBEDDING_DAY,
+    EMBEDDING_SESSION,
+    USER_FEATURES,
+    USER_AGGREGATES,
+    USER_SESSION,
+)
 CONNECTIONS = 4
 READS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "string": ("GET", ()),

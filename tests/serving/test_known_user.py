@@ -7,12 +7,21 @@ import pytest
 
 from domain.emotion import EmotionState
 from domain.windows import Windows
-from schemas.redis_keys import CONTEXT, EMBEDDING, INTERACTIONS, SESSION, USER_FEATURES, RedisKey
+from schemas.redis_keys import (
+    CONTEXT,
+    EMBEDDING,
+    EMBEDDING_DAY,
+    EMBEDDING_SESSION,
+    INTERACTIONS,
+    SESSION,
+    USER_FEATURES,
+    RedisKey,
+)
 from schemas.types import Interaction, UserSnapshot
 from serving.known_user import UserLookup, described
 from stores.errors import StoreUnavailable
 from stores.user_keys import StoredKey
-from stores.views import context_json, embedding_bytes, interaction_json
+from stores.views import context_json, day_bytes, embedding_bytes, interaction_json, session_bytes
 
 NOW_MS = 1_800_000_000_000
 
@@ -42,6 +51,10 @@ def snapshot() -> UserSnapshot:
     )
 
 
+def half(count: int) -> bytes:
+    return np.ones(count, "<f2").tobytes()
+
+
 def vector() -> bytes:
     return np.full(512, 0.5, "<f4").tobytes()
 
@@ -54,6 +67,8 @@ def test_a_context_is_decoded_as_of_now() -> None:
     assert context["times"]["timestamp_ms"] == "2027-01-15T07:59:59.000+00:00"
     assert context["windows"]["5m"]["counts"] == {"view": 1}
     assert context["windows"]["1h"]["counts"] == {"view": 1, "click": 1}
+    assert context["affinities"]["preferred"] == []
+    assert context["emotion"]["label"] == "neutral"
 
 
 def test_every_other_key_is_shown_with_its_lifetime() -> None:
@@ -61,6 +76,8 @@ def test_every_other_key_is_shown_with_its_lifetime() -> None:
     stored = [
         key(INTERACTIONS, [interaction_json(interaction).encode(), b"1800000000000"]),
         key(EMBEDDING, embedding_bytes(vector(), 7), ttl_s=3_000),
+        key(EMBEDDING_DAY, day_bytes(half(512), 7)),
+        key(EMBEDDING_SESSION, session_bytes(half(256), 7, 3)),
         key(USER_FEATURES, {b"version": b"2", b"raw": b"\xff\xfe"}),
         key(SESSION, {b"user_id": b"u1"}, name="s1"),
     ]
@@ -70,6 +87,9 @@ def test_every_other_key_is_shown_with_its_lifetime() -> None:
     assert told["embedding:u1"]["ttl_s"] == 3_000
     assert told["embedding:u1"]["value"]["version"] == 7
     assert told["embedding:u1"]["value"]["norm"] == pytest.approx(0.5 * 512**0.5, abs=1e-4)
+    assert told["embedding:day:u1"]["value"] == {"version": 7, "numbers": 512, "norm": 22.6274}
+    visit = told["embedding:session:u1"]["value"]
+    assert visit == {"visit": 3, "version": 7, "numbers": 256, "norm": 16.0}
     assert told["user:features:u1"]["value"] == {"version": "2", "raw": "(2 bytes)"}
     assert told["session:s1"]["value"] == {"user_id": "u1"}
 
