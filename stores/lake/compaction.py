@@ -25,8 +25,8 @@ from stores.lake.hours import Hour, erasures_known, footer_notes, hours
 from stores.lake.locks import compacting, deleting, reading
 from stores.lake.reading import batches, whole_table
 
-# An hour with more rows is put together partition by partition.
-ROWS_AT_ONCE = 1_000_000
+# An hour with more rows is put together a few partitions at a time.
+ROWS_AT_ONCE = 500_000
 LATE_MS = 600_000
 
 Step = Callable[[str], None]
@@ -163,15 +163,13 @@ class _Portions:
     def groups(self) -> Iterator[pa.Table]:
         """Yield what becomes a row group: all of a small file, else not over a partition."""
         partitions = self._partitions()
-        if sum(partitions.values()) <= ROWS_AT_ONCE:
-            rows = self._rows(None)
-            small = rows.num_rows <= GROUP_ROWS
+        small = sum(partitions.values()) <= GROUP_ROWS
+        for some in _portions(partitions):
+            rows = self._rows(some)
             yield from [rows] if small else _by_partition(rows)
-        else:
-            yield from (self._rows(number) for number in sorted(partitions))
 
-    def _rows(self, partition: int | None) -> pa.Table:
-        there = [whole_table(self.table, path, partition) for path in self.files]
+    def _rows(self, partitions: range) -> pa.Table:
+        there = [whole_table(self.table, path, partitions) for path in self.files]
         every = pa.concat_tables(there)
         once = _once(every.sort_by([("partition", "ascending"), ("offset", "ascending")]))
         kept = self.erasures.kept(self.table, once)
@@ -187,6 +185,18 @@ class _Portions:
                     counted = batch["partition"].value_counts().to_pylist()
                     found.update({one["values"]: one["counts"] for one in counted})
         return found
+
+
+def _portions(partitions: Counter[int]) -> Iterator[range]:
+    """Partitions in a row that have so many rows as should be held at once, one at the least."""
+    first, rows = None, 0
+    for number, count in sorted(partitions.items()):
+        if first is not None and rows + count > ROWS_AT_ONCE:
+            yield range(first, number)
+            first, rows = None, 0
+        first, rows = (number if first is None else first), rows + count
+    if first is not None:
+        yield range(first, max(partitions) + 1)
 
 
 def _once(rows: pa.Table) -> pa.Table:

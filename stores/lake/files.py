@@ -66,7 +66,8 @@ def write_parquet(
     rows = 0
     with path.open("wb") as file:
         with pq.ParquetWriter(file, schema.with_metadata(dict(notes)), **_OPTIONS) as writer:
-            for table in tables:
+            # A group without rows has no bounds for readers to go by.
+            for table in (one for one in tables if one.num_rows):
                 writer.write_table(table, row_group_size=GROUP_ROWS)
                 rows += int(table.num_rows)
         file.flush()

@@ -101,24 +101,25 @@ class Lake:
                 yield from _spans_of(table, path, since_ms, until_ms)
 
 
-def whole_table(table: LakeTable, path: Path, partition: int | None = None) -> pa.Table:
-    """All of a file, or its rows of a partition, in the columns of today."""
+def whole_table(table: LakeTable, path: Path, partitions: range) -> pa.Table:
+    """The rows of some partitions in a file, in the columns of today."""
     today = arrow_schema(table)
-    read = batches(table, path, today.names, partition=partition)
-    rows = pa.Table.from_batches(list(read), schema=today)
-    return rows if partition is None else rows.filter(pc.equal(rows["partition"], partition))
+    wanted = pa.array(partitions, pa.int32())
+    read = batches(table, path, today.names, partitions=partitions)
+    kept = [batch.filter(pc.is_in(batch["partition"], wanted)) for batch in read]
+    return pa.Table.from_batches(kept, schema=today)
 
 
 def batches(
-    table: LakeTable, path: Path, columns: Sequence[str], *, partition: int | None = None
+    table: LakeTable, path: Path, columns: Sequence[str], *, partitions: range | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Columns of a file; where it is older than one of them, they are made from the messages.
 
-    `partition` leaves out row groups that can't have rows of it.
+    `partitions` leaves out row groups that can't have rows of them.
     """
     schema = pa.schema([arrow_schema(table).field(name) for name in columns])
     with pq.ParquetFile(path) as file:
-        groups = _groups(file.metadata, partition)
+        groups = _groups(file.metadata, partitions)
         if _has(file.schema_arrow, schema):
             for batch in file.iter_batches(BATCH_ROWS, row_groups=groups, columns=schema.names):
                 yield batch.select(schema.names).cast(schema)
@@ -132,12 +133,17 @@ def _has(there: pa.Schema, wanted: pa.Schema) -> bool:
     return all(one.name in names and there.field(one.name).type == one.type for one in wanted)
 
 
-def _groups(metadata: Any, partition: int | None) -> list[int]:
-    """The row groups that may have rows of a partition."""
+def _groups(metadata: Any, partitions: range | None) -> list[int]:
+    """The row groups that may have rows of some partitions."""
     every = list(range(metadata.num_row_groups))
-    if partition is None:
+    if partitions is None:
         return every
-    return [n for n in every if partition in _partitions(_statistics(metadata, n, "partition"))]
+    there = {n: _partitions(_statistics(metadata, n, "partition")) for n in every}
+    return [
+        n
+        for n, found in there.items()
+        if found.start < partitions.stop and partitions.start < found.stop
+    ]
 
 
 def _statistics(metadata: Any, group: int, name: str) -> Any:

@@ -1,5 +1,6 @@
 """One file of many; nobody sees both; whoever was erased is gone, wherever it is interrupted."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,17 @@ def test_a_large_hour_is_put_together_partition_by_partition(
     (whole,) = tmp_path.rglob("*.parquet")
     assert pq.read_metadata(whole).num_row_groups == 2
     assert sorted(read_back(tmp_path)) == sorted(written)
+
+
+@pytest.mark.parametrize(
+    ("limit", "portions"), [(1, [(0, 1), (1, 7), (7, 8)]), (5, [(0, 7), (7, 8)]), (99, [(0, 8)])]
+)
+def test_memory_holds_partitions_up_to_a_limit(
+    monkeypatch: pytest.MonkeyPatch, limit: int, portions: list[tuple[int, int]]
+) -> None:
+    monkeypatch.setattr(compaction, "ROWS_AT_ONCE", limit)
+    found = compaction._portions(Counter({0: 2, 1: 3, 7: 4}))
+    assert [(one.start, one.stop) for one in found] == portions
 
 
 def test_a_large_file_begins_a_group_with_each_partition(
