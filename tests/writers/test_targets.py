@@ -7,6 +7,8 @@ import pytest
 from schemas.topics import (
     BANDIT_POSTERIORS,
     EMBEDDING_UPDATES,
+    ITEM_ENGAGEMENT,
+    ITEM_NEIGHBORS,
     ITEM_POPULARITY,
     ITEM_SNAPSHOTS,
     USER_SNAPSHOTS,
@@ -19,6 +21,8 @@ from stores.records.reading import RecordReader
 from tests.stores.records import (
     bandit_posterior,
     embedding_update,
+    item_engagement,
+    item_neighbors,
     item_popularity,
     item_snapshot,
     user_snapshot,
@@ -29,6 +33,7 @@ from writers.targets import MilvusTarget, RecordsTarget, RedisTarget
 
 USER, UPDATE = user_snapshot("u", 1), embedding_update("u", 1)
 ITEM, MOVED = item_snapshot("i", 1), item_popularity("i", 2)
+ENGAGED, BESIDE = item_engagement("i", 1, all_1h=1.0), item_neighbors("i", 1, j=0.5)
 LEARNED = bandit_posterior("i", 1)
 
 
@@ -46,7 +51,8 @@ class Writer:
 def writer(monkeypatch: pytest.MonkeyPatch) -> Writer:
     writer = Writer()
     monkeypatch.setattr(targets, "OnlineWriter", lambda *_, **__: writer)
-    monkeypatch.setattr(targets, "PosteriorWriter", lambda *_: writer)
+    for name in ("EngagementWriter", "NeighborsWriter", "PosteriorWriter"):
+        monkeypatch.setattr(targets, name, lambda *_: writer)
     monkeypatch.setattr(targets, "VectorWriter", lambda *_, **__: writer)
     return writer
 
@@ -60,10 +66,12 @@ def test_redis_is_told_everything_and_vectors_before_the_users_that_name_them(
     writer: Writer,
 ) -> None:
     target = RedisTarget("redis://anywhere")
-    target.write(carried(LEARNED, USER, MOVED, UPDATE, ITEM))
+    target.write(carried(LEARNED, USER, BESIDE, ENGAGED, MOVED, UPDATE, ITEM))
     assert writer.told == [
         ("write_items", [ITEM]),
         ("write_popularity", [MOVED]),
+        ("write", [ENGAGED]),
+        ("write", [BESIDE]),
         ("write_embeddings", [UPDATE]),
         ("write_users", [USER]),
         ("write", [LEARNED]),
@@ -73,6 +81,8 @@ def test_redis_is_told_everything_and_vectors_before_the_users_that_name_them(
         EMBEDDING_UPDATES,
         ITEM_SNAPSHOTS,
         ITEM_POPULARITY,
+        ITEM_ENGAGEMENT,
+        ITEM_NEIGHBORS,
         BANDIT_POSTERIORS,
     }
 
