@@ -1,9 +1,15 @@
 """The situation of a request, as the bandit's segments and features want it."""
 
-from domain.segments import Situation
+import structlog
+
+from domain.emotion import EmotionState, EmotionStateError, mood_at
+from domain.segments import Emotion, Situation
 from domain.session import SESSION_GAP_MS
 from serving.stages.admit import Admitted
 from serving.stages.context import Known
+from stores.views import UserView
+
+log = structlog.get_logger(__name__)
 
 
 def situation_of(admitted: Admitted, known: Known) -> Situation:
@@ -30,6 +36,7 @@ def situation_of(admitted: Admitted, known: Known) -> Situation:
         interactions=activity.interactions,
         last_event_ms=activity.last_event_ms,
         cold=known.is_cold,
+        emotion=_emotion(view, admitted.at_ms) if remembered else None,
     )
 
 
@@ -39,6 +46,22 @@ def _goes_on(admitted: Admitted, known: Known) -> bool:
     if said and view.session_id:
         return said == view.session_id
     return admitted.at_ms - view.timestamp_ms <= SESSION_GAP_MS
+
+
+def _emotion(view: UserView, at_ms: int) -> Emotion | None:
+    if not view.emotion:
+        return None
+    try:
+        mood = mood_at(EmotionState.from_bytes(view.emotion), at_ms=at_ms)
+    except EmotionStateError as error:
+        log.warning("how a user feels can't be read, and counts as not known", error=str(error))
+        return None
+    return Emotion(
+        valence=mood.valence,
+        arousal=mood.arousal,
+        dominance=mood.dominance,
+        frustration=mood.frustration_score,
+    )
 
 
 def _utc_offset_ms(admitted: Admitted) -> int:

@@ -2,9 +2,18 @@ from typing import Any
 
 import pytest
 
+from domain.emotion import EmotionState, feel, mood_at
 from domain.ranking_features import Activity
-from domain.segments import HOUR_MS, MINUTE_MS, Situation, context_features, segment_of
+from domain.segments import (
+    HOUR_MS,
+    MINUTE_MS,
+    Emotion,
+    Situation,
+    context_features,
+    segment_of,
+)
 from domain.taste import Taste
+from schemas.types import UserEvent
 from serving.situation import situation_of
 from serving.stages.context import Known
 from tests.serving.pretended import NOW_MS, admitted, known_user
@@ -70,7 +79,7 @@ def test_what_it_leaves_out_is_taken_from_what_is_known() -> None:
 
 
 def test_of_a_user_who_does_not_consent_nothing_known_is_used() -> None:
-    view = known(consent=False).view
+    view = known(consent=False, emotion=pleased().to_bytes()).view
     situation = situation_of(admitted(), Known(view=view))
     assert situation == Situation(at_ms=NOW_MS, cold=True)
 
@@ -101,3 +110,29 @@ def test_the_part_of_the_day_is_the_users_own() -> None:
     assert situation.utc_offset_ms == 9 * HOUR_MS
     assert segment_of(situation) == "tablet_fr_evening"
     assert len(context_features(situation)) == 64
+
+
+def pleased() -> EmotionState:
+    """Somebody who liked something a minute ago."""
+    state = EmotionState()
+    like = UserEvent(
+        event_id="e1", user_id="u1", event_type="like", timestamp_ms=NOW_MS - MINUTE_MS
+    )
+    feel(state, event=like, text=None, timestamp_ms=like.timestamp_ms)
+    return state
+
+
+def test_how_the_user_feels_is_as_of_the_request() -> None:
+    situation = situation_of(admitted(), known(emotion=pleased().to_bytes()))
+    mood = mood_at(pleased(), at_ms=NOW_MS)
+    assert mood.valence > 0.1
+    assert situation.emotion == Emotion(
+        valence=mood.valence,
+        arousal=mood.arousal,
+        dominance=mood.dominance,
+        frustration=mood.frustration_score,
+    )
+
+
+def test_feelings_that_cannot_be_read_are_not_known() -> None:
+    assert situation_of(admitted(), known(emotion=b"\x63")).emotion is None
