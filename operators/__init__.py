@@ -1,1 +1,1 @@
-"""Thin Flink shells around `domain`: get state, call, put state, yield."""
+"""The folds of the jobs, thin around `domain`, and what runs them: in Flink, or without it."""
