@@ -31,6 +31,7 @@ from stores.records.learned import LearnedWriter
 from stores.vectors import VectorWriter, ensure_collections
 from writers.batch import Carried, of_kind
 from writers.described import described
+from writers.preferred import preferred_categories
 
 # What is written to Milvus can be found after some 200 ms; waiting for half of that fills batches.
 MILVUS_PAUSE_S = 0.1
@@ -122,7 +123,7 @@ class RecordsTarget:
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)
-        self._writer = LearnedWriter(self._database)
+        self._writer = LearnedWriter(self._database, preferred=preferred_categories)
 
     def prepare(self) -> None:
         """Have the tables."""

@@ -1,9 +1,11 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from domain.affinity import Affinities
 from schemas.topics import (
     BANDIT_POSTERIORS,
     EMBEDDING_UPDATES,
@@ -102,10 +104,15 @@ def test_records_are_told_users_and_items_and_what_is_computed_of_them(tmp_path:
     with pytest.raises(StoreUnavailable, match="no such table"):
         target.write(carried(USER))
     target.prepare()
-    target.write(carried(ITEM, USER, MOVED))
+    likes = Affinities()
+    likes.add(likes.number_of("mugs", in_use=set), 1.0, timestamp_ms=0)
+    target.write(carried(ITEM, replace(USER, affinities=likes.to_bytes()), MOVED))
     with Database(url) as database:
         reader = RecordReader(database)
-        assert reader.profile("u") is not None
+        user = reader.profile("u")
+        assert user is not None
+        assert user.learned is not None
+        assert user.learned.preferred_categories == {"mugs": 1.0}
         item = reader.item("i")
     assert item is not None
     assert (item["title"], item["popularity_score"]) == ("Title of i", 2.0)
