@@ -21,7 +21,7 @@ from stack.layout import ROOT, Layout
 from stack.part import StackError
 from stores.event_log import topic_states
 
-JOBS = ("user_state", "item_state", "interaction_lake")
+JOBS = ("user_state", "item_state", "bandit_posteriors", "interaction_lake")
 # What a job imports, on the cluster as on this machine.
 CODE = ("jobs", "operators", "domain", "stores", "schemas", "settings")
 POLL_S = 0.25

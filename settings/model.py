@@ -49,7 +49,7 @@ class FlinkSettings(Section):
     metrics_port: Port = Field(
         19249, description="Prometheus page of the JobManager; the TaskManagers' ports follow it"
     )
-    taskmanagers: int = Field(3, ge=1, le=64, description="one slot each")
+    taskmanagers: int = Field(4, ge=1, le=64, description="one slot each")
     parallelism: int = Field(1, ge=1, le=1024, description="subtasks of each job")
 
     @property
