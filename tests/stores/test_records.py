@@ -485,6 +485,17 @@ def test_the_tables_are_made_once_and_what_is_there_stays(
     assert reader.profile("u") is not None
 
 
+def test_only_steps_that_were_not_taken_are_taken(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+    steps = (lambda _: taken.append("first"), lambda _: taken.append("second"))
+    monkeypatch.setattr("stores.records.database.STEPS", steps)
+    database.prepare()
+    database.prepare()
+    assert taken == ["second"]
+
+
 def test_tables_of_a_newer_version_are_left_alone(database: Database) -> None:
     with database.writing() as connection:
         connection.execute(schema_version.update().values(version=99))
