@@ -67,6 +67,15 @@ check: setup ## lint, types, import contracts, generated files
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m schemas.publish --check
 
+.bench-venv/.done: bench/peers-requirements.txt | setup
+	test -x .bench-venv/bin/python || $(PYTHON) -m venv .bench-venv
+	$(BIN)/uv pip install --python .bench-venv/bin/python --requirements bench/peers-requirements.txt
+	@touch $@
+
+.PHONY: bench-peers bench-minimal
+bench-peers bench-minimal: setup .bench-venv/.done ## measure other stream processors at the same least work
+	$(BIN)/python -m bench.peers
+
 bench-%: setup ## measure one thing: bench-NAME runs bench/NAME.py
 	$(BIN)/python -m bench.$(subst -,_,$*)
 
@@ -79,7 +88,7 @@ stop: ## stop what `make demo` or `freshet stack up` left running
 
 .PHONY: clean
 clean: stop ## stop, and remove the environment and all data
-	rm -rf $(VENV) .freshet .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf $(VENV) .bench-venv .freshet .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: lock
