@@ -37,8 +37,8 @@ _CONSENT, _VECTOR, _MOMENTUM, _DAY, _VISIT = 1, 2, 4, 8, 16
 _FIXED = Struct("<BBQqqQIqqIQ")
 _MOMENTUM_HEAD = Struct("<fq")
 _SUM_HEAD = Struct("<fdq")
-# milliseconds before the visit's latest event, type
-_RECENT = Struct("<IB")
+# milliseconds before the visit's latest event, type, bytes of the item's id
+_RECENT = Struct("<IBH")
 _PART = Struct("<I")
 _SIZE = Struct("<H")
 _NO_TEXT = 0xFFFF
@@ -125,8 +125,10 @@ def _chunks(state: UserState, showings: bytes) -> Iterator[bytes]:
 
 def _recent_items(session: Session) -> Iterator[bytes]:
     for item in session.recent_items:
-        yield _RECENT.pack(session.last_ms - item.timestamp_ms, _CODES[item.event_type])
-        yield _text(item.item_id)
+        raw = item.item_id.encode()
+        before_ms = session.last_ms - item.timestamp_ms
+        yield _RECENT.pack(before_ms, _CODES[item.event_type], len(raw))
+        yield raw
 
 
 def _vectors(embedding: UserEmbedding, visit: FadingSum) -> Iterator[bytes]:
@@ -249,8 +251,8 @@ class _Reader:
         (size,) = self.fields(_PART)
         end, items = self._at + size, []
         while self._at < end:
-            before_ms, code = self.fields(_RECENT)
-            items.append(RecentItem(self.text() or "", last_ms - before_ms, TYPES[code]))
+            before_ms, code, size = self.fields(_RECENT)
+            items.append(RecentItem(self.take(size).decode(), last_ms - before_ms, TYPES[code]))
         return items
 
     def numbers(self, kind: str, count: int) -> NDArray[Any]:
