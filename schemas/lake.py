@@ -8,6 +8,7 @@ definition.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from schemas.registry import Schema, current
@@ -92,8 +93,13 @@ def hour_directory(table: LakeTable, at_ms: int) -> str:
     >>> hour_directory(EVENTS, 1_790_000_000_000)
     'events/day=2026-09-21/hour=14'
     """
-    hour = datetime.fromtimestamp(at_ms // HOUR_MS * HOUR_MS / 1000, tz=UTC)
-    return f"{table.name}/day={hour:%Y-%m-%d}/hour={hour:%H}"
+    return f"{table.name}/{_hour_path(at_ms // HOUR_MS)}"
+
+
+@lru_cache(maxsize=1_024)
+def _hour_path(number: int) -> str:
+    hour = datetime.fromtimestamp(number * HOUR_MS / 1000, tz=UTC)
+    return f"day={hour:%Y-%m-%d}/hour={hour:%H}"
 
 
 def hour_start_ms(directory: str) -> int:
