@@ -113,6 +113,7 @@ class Training:
     """A network on its way; `average` follows it slowly and is what ships."""
 
     network: EmotionNetwork
+    pieces: tuple[str, ...]
     average: dict[str, Tensor]
     optimizer: torch.optim.Optimizer
     chance: np.random.Generator
@@ -125,13 +126,14 @@ class Training:
         torch.manual_seed(recipe.seed)
         network = EmotionNetwork(pieces=len(kept), layers=recipe.layers)
         network.begin_with(base, kept)
-        return cls.of(network, recipe)
+        return cls.of(network, tuple(base.pieces[at] for at in kept), recipe)
 
     @classmethod
-    def of(cls, network: EmotionNetwork, recipe: Recipe) -> "Training":
+    def of(cls, network: EmotionNetwork, pieces: tuple[str, ...], recipe: Recipe) -> "Training":
         """Start from a network."""
         return cls(
             network=network,
+            pieces=pieces,
             average={name: value.clone() for name, value in network.state_dict().items()},
             optimizer=_optimizer(network, recipe),
             chance=np.random.default_rng(recipe.seed),
@@ -141,6 +143,7 @@ class Training:
         """Keep everything after an epoch."""
         file.parent.mkdir(parents=True, exist_ok=True)
         kept = {
+            "pieces": "\n".join(self.pieces),
             "network": self.network.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
@@ -154,6 +157,11 @@ class Training:
     def resume(self, file: Path) -> None:
         """Go on from what was kept."""
         kept = torch.load(file, weights_only=True)
+        if kept["pieces"].split("\n") != list(self.pieces):
+            raise ValueError(
+                f"{file} was trained on other pieces of words: the data or the reading of text has "
+                "changed since; delete it, and train from the beginning"
+            )
         self.network.load_state_dict(kept["network"])
         self.average = kept["average"]
         self.optimizer.load_state_dict(kept["optimizer"])

@@ -23,6 +23,9 @@ IR_VERSION = 8
 WIDTH, ATTENTIONS = 384, 12
 EPSILON = 1e-12
 LABELS_COUNT, AXES_COUNT = 7, 3
+# Processors without VNNI add two products of bytes in sixteen bits, and cut off what is over:
+# twice 255 times this fits.
+MOST_FACTOR = 63
 UNHEARD = np.float32(-1e4)
 
 
@@ -109,7 +112,7 @@ def _attention(graph: _Graph, projected: str, unheard: str) -> str:
 
 
 def _dense(graph: _Graph, weights: Weights, name: str, stream: str) -> str:
-    columns, scale = quantized(weights[f"{name}.weight"].T, axis=0)
+    columns, scale = quantized(weights[f"{name}.weight"].T, axis=0, most=MOST_FACTOR)
     rounded = graph.add("DynamicQuantizeLinear", stream, outputs=3)
     product = graph.add(
         "MatMulInteger", rounded, graph.constant(f"{name}.weight", columns, np.int8), f"{rounded}_2"
@@ -148,15 +151,15 @@ def _heads(graph: _Graph, weights: Weights, mean: str) -> None:
         graph.nodes[-1].output[0] = {"labels": "CHANCES", "axes": "VAD"}[name]
 
 
-def quantized(values: Floats, *, axis: int) -> tuple[NDArray[np.int8], Floats]:
-    """Whole numbers of -127 to 127 and their scales, one for each slice along the other axis.
+def quantized(values: Floats, *, axis: int, most: int = 127) -> tuple[NDArray[np.int8], Floats]:
+    """Whole numbers of -most to most and their scales, one for each slice along the other axis.
 
     >>> whole, scale = quantized(np.array([[0.5, -1.0], [2.0, 0.0]], np.float32), axis=1)
     >>> whole.tolist()
     [[64, -127], [127, 0]]
     """
-    scale = np.maximum(np.abs(values).max(axis, keepdims=True), 1e-8) / 127
-    whole = np.clip(np.rint(values / scale), -127, 127).astype(np.int8)
+    scale = np.maximum(np.abs(values).max(axis, keepdims=True), 1e-8) / most
+    whole = np.clip(np.rint(values / scale), -most, most).astype(np.int8)
     return whole, scale.astype(np.float32)
 
 
