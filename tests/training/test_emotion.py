@@ -1,8 +1,11 @@
 import hashlib
 import json
+import runpy
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -81,6 +84,35 @@ def test_the_model_server_takes_and_gives_what_the_file_does() -> None:
     for name in ("PIECES", "CHANCES", "VAD"):
         assert f'name: "{name}"' in config
     assert f"dims: [ {len(LABELS)} ]" in config
+
+
+class Pretended:
+    """What Triton gives to a model in Python."""
+
+    def __init__(self, name: str, values: Any) -> None:
+        self.name, self.values = name, values
+
+    def as_numpy(self) -> Any:
+        return self.values
+
+
+def test_the_model_server_reads_text_by_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = SimpleNamespace(
+        get_input_tensor_by_name=lambda request, _: request,
+        Tensor=Pretended,
+        InferenceResponse=list,
+    )
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", server)
+    served = runpy.run_path(str(ENTRY / "1/model.py"))["TritonPythonModel"]()
+    served.initialize({"model_repository": str(ENTRY), "model_version": "1"})
+    numbers = Vocabulary(told()["pieces"].split("\n")).encode("I love this blue mug")
+    rows = np.array([[*numbers, 0, 0], [2, 3, *[0] * len(numbers)]], np.int64)
+    ((chances, axes),) = served.execute([Pretended("PIECES", rows)])
+    assert (chances.name, chances.values.shape) == ("CHANCES", (2, 7))
+    assert (axes.name, axes.values.shape) == ("VAD", (2, 3))
+    read = TextClassifier()("I love this blue mug")
+    assert read is not None
+    assert chances.values[0].max() == pytest.approx(read.confidence)
 
 
 @pytest.fixture
