@@ -151,6 +151,20 @@ def test_the_newest_vector_of_a_user_is_kept(vectors: VectorWriter, stored: Milv
     assert np.allclose(row["vector"], unit(3))
 
 
+def test_the_vector_of_a_user_who_is_forgotten_is_deleted(
+    vectors: VectorWriter, stored: MilvusClient
+) -> None:
+    erased = replace(embedding_update("gone", 2), erased=True)
+    again = embedding_update("back", 1)
+    vectors.upsert_users([embedding_update("gone", 1), embedding_update("back", 3)])
+    time.sleep(0.5)
+    assert vectors.upsert_users([erased, replace(erased, user_id="back"), again]) == 1
+    time.sleep(0.5)
+    assert stored.get(USER_EMBEDDINGS.name, ["gone"], output_fields=["version"]) == []
+    (row,) = stored.get(USER_EMBEDDINGS.name, ["back"], output_fields=["version"])
+    assert row["version"] == 1
+
+
 def test_nothing_to_write_is_no_request(vectors: VectorWriter) -> None:
     assert (vectors.upsert_users([]), vectors.upsert_items([])) == (0, 0)
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ GOOD: list[Record] = [
     user_snapshot("u", 1),
     user_snapshot("ü" * 128, 1),
     embedding_update("u", 1),
+    replace(embedding_update("u", 1), day_vector=bytes(1_024), session_vector=bytes(512)),
+    replace(embedding_update("u", 1, unit(1, dim=8)), erased=True),
     item_snapshot("i", 1),
     item_snapshot("i", 1, vector=None, unified=None, catalog=None),
     deleted_item("i", 1),
@@ -52,6 +55,11 @@ def test_what_the_jobs_emit_has_no_problem(record: Record) -> None:
             "popularity is inf; a finite number",
         ),
         (item_popularity("i", 1, trending=float("nan")), "bad_number", "trending is nan"),
+        (
+            replace(embedding_update("u", 1), session_vector=bytes(8)),
+            "bad_vector",
+            "session_vector has 8 bytes; 256 float16 are 512",
+        ),
         (
             embedding_update("u", 1, unit(1, dim=8)),
             "bad_vector",
