@@ -36,6 +36,11 @@ PARTS = ("kafka", "valkey", "flink")
 PEERS_PYTHON = ROOT / ".bench-venv" / "bin" / "python"
 POLL_S = 0.2
 
+
+class Ended(Exception):  # noqa: N818
+    """A peer is gone before it was done."""
+
+
 # Runs something that writes to a topic, and answers its process.
 Run = Callable[[LocalStack, Topic], AbstractContextManager[int]]
 
@@ -102,7 +107,7 @@ def _measured(name: str, stack: LocalStack, options: argparse.Namespace) -> Mapp
                 _mark(topic, kafka.bootstrap, pid, before + share, until_s=options.timeout_s)
                 for share in (all_of_it // 10, all_of_it * 19 // 20)
             )
-    except (TimeoutError, psutil.NoSuchProcess, subprocess.CalledProcessError) as error:
+    except (Ended, TimeoutError, psutil.NoSuchProcess, subprocess.CalledProcessError) as error:
         # One that doesn't run is a result; the others are still wanted.
         figures: Mapping[str, object] = {"failed": str(error)}
     else:
@@ -135,6 +140,8 @@ def _rates(first: Mark, last: Mark, *, each: int) -> Mapping[str, object]:
 def _mark(topic: Topic, bootstrap: str, pid: int, count: int, *, until_s: float) -> Mark:
     give_up = time.monotonic() + until_s
     while (told := _told(topic, bootstrap)) < count:
+        if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            raise Ended(f"it ended by itself after {told} of {count} messages")
         if time.monotonic() > give_up:
             raise TimeoutError(f"{told} of {count} messages in {until_s:g} s")
         time.sleep(POLL_S)
@@ -185,10 +192,12 @@ def _script(name: str) -> Run:
             )
             try:
                 yield process.pid
+            except (Ended, TimeoutError):
+                print((directory / "log").read_text(errors="replace")[-2_000:])
+                raise
             finally:
                 process.kill()
-                if process.wait() != -9:
-                    print((directory / "log").read_text(errors="replace")[-2_000:])
+                process.wait()
 
     return run
 
