@@ -127,6 +127,8 @@ class Mark:
 
 def _rates(first: Mark, last: Mark, *, each: int) -> Mapping[str, object]:
     done = (last.told - first.told) / each
+    if not done:
+        return {"failed": "it was done before it could be looked at twice; give more --events"}
     wall_s, cpu_s = last.at_s - first.at_s, last.cpu_s - first.cpu_s
     return {
         "events_per_s": round(done / wall_s),
