@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 from schemas.lake import LAKE_TABLES
@@ -105,6 +106,7 @@ async def stored_places(settings: Settings, user_id: str) -> AsyncIterator[list[
         yield [
             Place(name="Redis", unit="keys", count=partial(_keys, keys, user_id, visits)),
             Place(name="Milvus", unit="rows", count=partial(_rows, vectors, user_id)),
+            *_recorded(settings, user_id),
             Place(
                 name="lake",
                 unit="rows",
@@ -180,6 +182,28 @@ def lake_rows(settings: Settings, user_id: str) -> int:
             for batch in Lake(settings.lake_directory).read(table, columns=["user_id"]):
                 found += int(pc.sum(pc.equal(batch["user_id"], user_id)).as_py() or 0)
     return found
+
+
+def record_rows(url: str, user_id: str) -> int:
+    """How many rows of the relational store are about a user."""
+    # Needed only where there are records.
+    from stores.records.database import Database
+    from stores.records.reading import RecordReader
+
+    with Database(url) as database:
+        reader = RecordReader(database)
+        return int(reader.profile(user_id) is not None) + len(reader.entries(user_id))
+
+
+def _recorded(settings: Settings, user_id: str) -> list[Place]:
+    """The relational store, where there is one."""
+    url, on_this_machine = settings.records_url, "sqlite:///"
+    if not settings.records.enabled:
+        return []
+    if url.startswith(on_this_machine) and not Path(url.removeprefix(on_this_machine)).exists():
+        return []
+    count = partial(asyncio.to_thread, record_rows, url, user_id)
+    return [Place(name="records", unit="rows", count=count)]
 
 
 async def _visits(keys: UserKeys, user_id: str) -> Sequence[str]:

@@ -1,3 +1,4 @@
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -6,13 +7,19 @@ from freshet import user_erasure
 from freshet.user_erasure import (
     BY_COMPACTION,
     Place,
+    _recorded,
     consent_event,
     erase_event,
     lake_rows,
+    record_rows,
     until_clear,
 )
 from settings import Settings
+from settings.model import RecordSettings
 from stores.errors import StoreUnavailable
+from stores.records.database import Database
+from stores.records.learned import LearnedWriter
+from tests.stores.records import user_snapshot
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +75,16 @@ def test_the_events_say_what_is_wanted() -> None:
 def test_where_there_is_no_lake_nothing_lies_in_it(tmp_path: Path) -> None:
     assert lake_rows(Settings(data_dir=tmp_path), "u1") == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_records_are_counted_where_there_are_any(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    assert _recorded(settings, "u1") == []
+    with Database(settings.records_url) as database:
+        database.prepare()
+        LearnedWriter(database).write(users=[user_snapshot("u1", 1)])
+    (place,) = _recorded(settings, "u1")
+    assert asyncio.run(place.look()) == 1
+    assert record_rows(settings.records_url, "nobody") == 0
+    disabled = settings.model_copy(update={"records": RecordSettings(enabled=False)})
+    assert _recorded(disabled, "u1") == []
