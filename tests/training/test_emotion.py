@@ -4,6 +4,7 @@ import runpy
 import sys
 import zipfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -213,21 +214,22 @@ def test_scores_of_a_few_sentences() -> None:
     assert found.vad_correlation[0] == pytest.approx(1.0)
 
 
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch comes with `make setup-train`")
 class TestWithTorch:
-    torch = pytest.importorskip("torch")
-
     def test_the_graph_computes_what_the_network_computes(self) -> None:
+        import torch
+
         from training.emotion_network import EmotionNetwork
 
-        self.torch.manual_seed(5)
+        torch.manual_seed(5)
         network = EmotionNetwork(pieces=50, layers=2).eval()
         weights = {name: value.numpy() for name, value in network.state_dict().items()}
         model = emotion_model(weights, layers=2, properties={}).SerializeToString()
         session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
         numbers = np.array([[2, 7, 9, 11, 3, 0, 0], [2, 8, 12, 13, 14, 15, 3]], np.int64)
         chances, axes = session.run(None, {"PIECES": numbers})
-        with self.torch.no_grad():
-            labels, _, expected = network(self.torch.from_numpy(numbers))
+        with torch.no_grad():
+            labels, _, expected = network(torch.from_numpy(numbers))
         assert np.abs(chances - labels.sigmoid().numpy()).max() < 0.01
         assert np.abs(axes - np.clip(expected.numpy(), -1, 1)).max() < 0.02
 
@@ -251,6 +253,8 @@ class TestWithTorch:
         assert [pieces[at] for at in kept] == [*pieces[:6], "lamp", "mug"]
 
     def test_a_training_that_was_stopped_goes_on_as_if_it_was_not(self, tmp_path: Path) -> None:
+        import torch
+
         from training.emotion import Recipe, train
 
         recipe = Recipe(layers=1, epochs=2, batch=4, held_out=0.2)
@@ -264,7 +268,7 @@ class TestWithTorch:
         train(second, corpus, recipe, checkpoint=tmp_path / "second.pt")
         assert second.step == whole.step == 8
         for name, value in whole.average.items():
-            assert self.torch.equal(second.average[name], value), name
+            assert torch.equal(second.average[name], value), name
 
     def test_what_was_learned_of_other_pieces_is_refused(self, tmp_path: Path) -> None:
         from training.emotion import Recipe
