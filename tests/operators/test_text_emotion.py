@@ -91,14 +91,14 @@ def test_only_so_many_texts_are_remembered() -> None:
 
 
 def test_the_label_is_the_one_furthest_above_its_threshold() -> None:
-    chances = np.array([0.0, 0.3, 0.0, 0.5, 0.0, 0.0, 0.0], np.float32)
+    chances = np.array([0.3, 0.3, 0.0, 0.5, 0.0, 0.0, 0.0], np.float32)
     read = emotion_of(
         chances, np.zeros(3, np.float32), thresholds=[0.5, 0.2, 0.5, 0.5, 0.5, 0.5, 0.5]
     )
     assert read.label == "disgust"
     assert read.named == ("disgust", "joy")
     assert read.confidence == pytest.approx(0.3)
-    assert read.shares == pytest.approx((0, 0.375, 0, 0.625, 0, 0, 0))
+    assert read.shares == pytest.approx((0.3 / 1.1, 0.3 / 1.1, 0, 0.5 / 1.1, 0, 0, 0))
 
 
 def test_a_missing_file_says_how_it_is_made(tmp_path: Path) -> None:
