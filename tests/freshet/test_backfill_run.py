@@ -43,7 +43,8 @@ def test_a_store_is_written_in_batches_and_to_the_last() -> None:
             sink.tell(Outgoing(USER_SNAPSHOTS.name, user_id.encode(), payload), 5)
             sink.tell(Outgoing(DEAD_LETTERS.name, b"k", b"x"), 5)
         sink.tell(Outgoing(USER_SNAPSHOTS.name, b"d", b"no avro"), 5)
-    assert target.written == [["a", "b"], ["c"]]
+        sink.tell(Outgoing(USER_SNAPSHOTS.name, b"e", encode(user_snapshot("e", 1))), 5)
+    assert target.written == [["a", "b"], ["c"], ["e"]]
     assert sink.refused == 1
 
 
