@@ -1,4 +1,7 @@
-"""Writes `types.py` from the schemas: `python -m schemas.generate`, or `--check` to compare."""
+"""Writes `types.py` and `binary.py` from the schemas: `python -m schemas.generate`.
+
+With `--check` it compares.
+"""
 
 import subprocess
 import sys
@@ -7,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from schemas import registry
+from schemas.generate_binary import binary_module
 
 TARGET = Path(__file__).with_name("types.py")
+BINARY = Path(__file__).with_name("binary.py")
 
 HEADER = '''"""Records as Python values, written by `python -m schemas.generate`."""
 
@@ -170,15 +175,16 @@ def _from_plain(entry: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the module, or with `--check` say whether it is as the schemas want it."""
-    wanted = module()
-    if "--check" not in arguments:
-        TARGET.write_text(wanted, encoding="utf-8")
-        return 0
-    if TARGET.exists() and TARGET.read_text(encoding="utf-8") == wanted:
-        return 0
-    sys.stderr.write("schemas/types.py differs: run `python -m schemas.generate`\n")
-    return 1
+    """Write the modules, or with `--check` say whether they are as the schemas want them."""
+    differ = 0
+    for target, make in ((TARGET, module), (BINARY, lambda: _formatted(binary_module()))):
+        wanted = make()
+        if "--check" not in arguments:
+            target.write_text(wanted, encoding="utf-8")
+        elif not target.exists() or target.read_text(encoding="utf-8") != wanted:
+            sys.stderr.write(f"schemas/{target.name} differs: run `python -m schemas.generate`\n")
+            differ = 1
+    return differ
 
 
 if __name__ == "__main__":
