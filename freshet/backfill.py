@@ -55,11 +55,12 @@ class Backfill:
 
     def take(self, message: LogMessage) -> None:
         """Take one message in; whoever was due before it is woken first."""
-        at = message.position
-        self.pass_time(at.log_time_ms - 1)
-        self._take(
-            Incoming(message.key, message.value, at.topic, at.partition, at.offset, at.log_time_ms)
-        )
+        self.pass_time(message.position.log_time_ms - 1)
+        self._take(_incoming(message))
+
+    def know(self, message: LogMessage) -> None:
+        """Take in what is known before, though the log took it later: nobody is woken by it."""
+        self._take(_incoming(message))
 
     def pass_time(self, log_time_ms: int) -> None:
         """No message of this log time or before it will come any more."""
@@ -82,3 +83,8 @@ class Backfill:
             self._handed_on += 1
             place = (HANDED_ON, self._handed_on, log_time_ms)
             self._take(Incoming(out.key, out.payload, out.topic, *place))
+
+
+def _incoming(message: LogMessage) -> Incoming:
+    at = message.position
+    return Incoming(message.key, message.value, at.topic, at.partition, at.offset, at.log_time_ms)

@@ -1,34 +1,31 @@
-"""Runs a backfill: where it reads, where it writes, and whether the stores say the same."""
+"""Runs a backfill: where it reads, and where it writes."""
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
-from itertools import chain, islice
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Self
 
 from freshet.backfill import Backfill, BackfillJob
-from freshet.backfill_sinks import LastMessages, Sink, StoreSink, last_file, states_file
-from freshet.backfill_states import KeptBytes, rows_of
+from freshet.backfill_sinks import LastMessages, Sink, StoreSink, states_file
+from freshet.backfill_states import KeptBytes
+from freshet.event_files import BadRow, EventFileError, FiledEvents, avro_events, csv_events
 from freshet.job_submission import JOBS
 from operators.fold import Outgoing
-from schemas.codec import decode
 from schemas.lake import LAKE_TABLES
-from schemas.redis_keys import CONTEXT, EMBEDDING
-from schemas.topics import EMBEDDING_UPDATES, USER_SNAPSHOTS, Topic
-from schemas.types import EmbeddingUpdate, UserSnapshot
+from schemas.topics import ITEMS, Topic
 from settings import Settings
+from stores.errors import LogUnavailable
 from stores.event_log import LogMessage
 from stores.log_order import OrderedLog
-from stores.online import connect, translated
-from stores.views import context_json, embedding_bytes
-from writers.described import described
 from writers.targets import MilvusTarget, RedisTarget
 
-PAGE = 500
 REPORT_EVERY = 200
+BAD_SHOWN = 20
+CATALOGUE_WAIT_S = 3.0
 
 Report = Callable[[int], None]
 
@@ -44,31 +41,24 @@ class Lived:
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """A part of a log: its messages by log time, and how many there are at most."""
+    """A part of a log: its messages by log time, and how many there are at most.
+
+    `catalogue` is what is known of items before, whenever the log took it.
+    """
 
     total: int
     messages: Iterator[LogMessage]
+    catalogue: Iterator[LogMessage] = field(default_factory=lambda: iter(()))
 
 
-@dataclass(kw_only=True)
-class Compared:
-    """How many users' contexts and vectors in Redis are as the backfill says.
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is wanted of a source; `report` is told of the bytes of a file that have been read."""
 
-    An absent one may have lived its time there.
-    """
-
-    same: int = 0
-    absent: int = 0
-    different: list[str] = field(default_factory=list)
-
-    def hold(self, key: str, expected: bytes | None, there: bytes | None) -> None:
-        """Take note of one key; of an erased user nothing is expected."""
-        if there == expected:
-            self.same += 1
-        elif there is None:
-            self.absent += 1
-        else:
-            self.different.append(key)
+    say: Callable[[str], None]
+    report: Report
+    until_ms: int | None = None
+    file: Path | None = None
 
 
 def folding_jobs() -> list[str]:
@@ -83,15 +73,15 @@ def read_topics() -> tuple[Topic, ...]:
 
 
 @contextmanager
-def from_kafka(settings: Settings, *, until_ms: int | None) -> Iterator[Stretch]:
+def from_kafka(settings: Settings, asked: Asked) -> Iterator[Stretch]:
     """What is in the topics now."""
-    with OrderedLog(settings.kafka.bootstrap, read_topics(), until_ms=until_ms) as log:
+    with OrderedLog(settings.kafka.bootstrap, read_topics(), until_ms=asked.until_ms) as log:
         yield Stretch(total=log.total, messages=iter(log))
 
 
 @contextmanager
-def from_lake(settings: Settings, *, until_ms: int | None) -> Iterator[Stretch]:
-    """What is in the lake: events and showings, for as long as it goes back; no catalogue."""
+def from_lake(settings: Settings, asked: Asked) -> Iterator[Stretch]:
+    """What is in the lake: events and showings, for as long as it goes back."""
     import pyarrow.parquet as pq
 
     from stores.lake.reading import Lake
@@ -100,12 +90,74 @@ def from_lake(settings: Settings, *, until_ms: int | None) -> Iterator[Stretch]:
     tables = [table for table in LAKE_TABLES if table.topic.name in wanted]
     files = (path for table in tables for hour in lake.hours(table) for path in hour.live)
     total = sum(pq.read_metadata(path).num_rows for path in files)
-    yield Stretch(total=total, messages=lake.messages(tables, until_ms=until_ms))
+    messages = lake.messages(tables, until_ms=asked.until_ms)
+    with _with_catalogue(settings, asked, Stretch(total=total, messages=messages)) as stretch:
+        yield stretch
 
 
-SOURCES: dict[str, Callable[..., AbstractContextManager[Stretch]]] = {
+@contextmanager
+def from_csv(settings: Settings, asked: Asked) -> Iterator[Stretch]:
+    """The events of a CSV file."""
+    with _from_file(settings, asked, csv_events) as stretch:
+        yield stretch
+
+
+@contextmanager
+def from_avro(settings: Settings, asked: Asked) -> Iterator[Stretch]:
+    """The events of an Avro container file."""
+    with _from_file(settings, asked, avro_events) as stretch:
+        yield stretch
+
+
+@contextmanager
+def _from_file(
+    settings: Settings,
+    asked: Asked,
+    events_of: Callable[..., AbstractContextManager[FiledEvents]],
+) -> Iterator[Stretch]:
+    if asked.file is None:
+        raise EventFileError("no file is named; say it behind the source: --from csv FILE")
+    with events_of(asked.file, until_ms=asked.until_ms, report=asked.report) as found:
+        for line in bad_rows_told(found.bad, asked.file):
+            asked.say(line)
+        if found.bad and not found.total:
+            raise EventFileError(f"no row of {asked.file} can be used")
+        stretch = Stretch(total=found.total, messages=found.messages)
+        with _with_catalogue(settings, asked, stretch) as whole:
+            yield whole
+
+
+def bad_rows_told(bad: Sequence[BadRow], file: Path) -> Iterator[str]:
+    """Yield what is said of rows that were left out: the first of them by line and reason."""
+    if not bad:
+        return
+    yield f"{len(bad):,} rows of {file} can't be used and are left out:"
+    yield from (f"  line {row.place}: {row.reason}" for row in bad[:BAD_SHOWN])
+    if len(bad) > BAD_SHOWN:
+        yield f"  and {len(bad) - BAD_SHOWN:,} more"
+
+
+@contextmanager
+def _with_catalogue(settings: Settings, asked: Asked, stretch: Stretch) -> Iterator[Stretch]:
+    """A stretch from elsewhere, and the catalogue as Kafka has it now."""
+    with ExitStack() as closing:
+        items, total = chain[LogMessage](), 0
+        try:
+            log = closing.enter_context(
+                OrderedLog(settings.kafka.bootstrap, (ITEMS,), timeout_s=CATALOGUE_WAIT_S)
+            )
+            items, total = chain(log), log.total
+        except LogUnavailable as error:
+            asked.say(f"{error}; going on without the catalogue (topic {ITEMS.name})")
+        asked.say("vectors of items are those in Redis now")
+        yield replace(stretch, total=total + stretch.total, catalogue=items)
+
+
+SOURCES: dict[str, Callable[[Settings, Asked], AbstractContextManager[Stretch]]] = {
     "kafka": from_kafka,
     "lake": from_lake,
+    "csv": from_csv,
+    "avro": from_avro,
 }
 
 
@@ -141,7 +193,7 @@ def run(
             sink.tell(out, log_time_ms)
 
         backfill = Backfill(jobs, tell=tell)
-        messages = _lived(backfill, stretch.messages, until_ms=until_ms, report=report)
+        messages = _lived(backfill, stretch, until_ms=until_ms, report=report)
         return Lived(
             messages=messages,
             keys={name: len(states) for name, states in kept.items()},
@@ -172,52 +224,12 @@ class Nothing:
         """Leave a message."""
 
 
-def compare(settings: Settings, directory: Path, *, report: Report) -> Compared:
-    """Hold the last contexts and vectors of users against what lies in Redis."""
-    compared = Compared()
-    rows = chain(
-        (_context(payload) for _, payload in rows_of(last_file(directory, USER_SNAPSHOTS.name))),
-        (_vector(payload) for _, payload in rows_of(last_file(directory, EMBEDDING_UPDATES.name))),
-    )
-    done = 0
-    with connect(settings.redis.url) as client, translated():
-        while page := list(islice(rows, PAGE)):
-            found = client.mget([key for key, _ in page])
-            for (key, expected), there in zip(page, found, strict=True):
-                compared.hold(key, expected, there)
-            done += len(page)
-            report(done)
-    return compared
-
-
-def comparable(directory: Path) -> int:
-    """How many rows there are to compare."""
-    topics = (USER_SNAPSHOTS, EMBEDDING_UPDATES)
-    return sum(1 for topic in topics for _ in rows_of(last_file(directory, topic.name)))
-
-
-def _context(payload: bytes) -> tuple[str, bytes | None]:
-    """A context as the writers write it; without consent nothing is described."""
-    user = decode(payload, UserSnapshot)
-    if user.erased:
-        return CONTEXT.of(user.user_id), None
-    beside = described(user).context if user.consent else None
-    return CONTEXT.of(user.user_id), context_json(user, beside).encode()
-
-
-def _vector(payload: bytes) -> tuple[str, bytes | None]:
-    update = decode(payload, EmbeddingUpdate)
-    vector = embedding_bytes(update.embedding.vector, update.embedding.version)
-    return EMBEDDING.of(update.user_id), None if update.erased else vector
-
-
-def _lived(
-    backfill: Backfill, messages: Iterator[LogMessage], *, until_ms: int | None, report: Report
-) -> int:
+def _lived(backfill: Backfill, stretch: Stretch, *, until_ms: int | None, report: Report) -> int:
     """Live them all, and let time pass up to the end that was asked for."""
     done = 0
-    for message in messages:
-        backfill.take(message)
+    parts = ((backfill.know, stretch.catalogue), (backfill.take, stretch.messages))
+    for take, message in ((take, message) for take, part in parts for message in part):
+        take(message)
         done += 1
         if done % REPORT_EVERY == 0:
             report(done)

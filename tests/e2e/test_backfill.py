@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from freshet.backfill_run import comparable
+from freshet.backfill_check import comparable
 from freshet.backfill_sinks import last_file, states_file
 from freshet.backfill_states import rows_of
 from schemas.codec import decode
