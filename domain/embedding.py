@@ -160,8 +160,11 @@ def learn(
     if weight == 0.0 or (weight < 0.0 and embedding.vector is None):
         return None
     rate = LEARNING_RATE * weight * exp((timestamp_ms - latest_ms) / DECAY_MS)
-    step = _with_momentum(embedding.momentum, _step(embedding.vector, item_vector, rate), latest_ms)
-    moved = step.copy() if embedding.vector is None else embedding.vector + step
+    held = embedding.vector
+    # Once: each time that half precision meets single, numpy converts it anew.
+    before = None if held is None else held.astype(np.float32)
+    step = _with_momentum(embedding.momentum, _step(before, item_vector, rate), latest_ms)
+    moved = step.copy() if before is None else before + step
     length = sqrt(float(moved @ moved))
     if not SHORTEST <= length < inf:
         return None
@@ -193,7 +196,8 @@ def compact(vector: Vector) -> Compact:
     >>> compact(np.array([0.5, -1.0], np.float32)).steps.tolist()
     [1024, -2047]
     """
-    most, least = float(np.maximum.reduce(vector)), float(np.minimum.reduce(vector))
+    # Finding a place takes a third of the time that finding a value does.
+    most, least = float(vector[vector.argmax()]), float(vector[vector.argmin()])
     scale = max(most, -least) / _MOST_STEPS
     if not _FINEST < scale < inf:
         return Compact(np.zeros(len(vector), np.int16), 0.0)
@@ -229,7 +233,7 @@ def unpacked(stored: bytes) -> Steps:
     return steps
 
 
-def _step(vector: HalfVector | None, item_vector: Vector, rate: float) -> Vector:
+def _step(vector: Vector | None, item_vector: Vector, rate: float) -> Vector:
     step = item_vector.copy() if vector is None else item_vector - vector
     step *= rate
     return step

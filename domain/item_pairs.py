@@ -6,7 +6,7 @@ has neighbours too). Of an item met again only what is more than before is told:
 then buys it adds the rest of a purchase's weight.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from domain.events import ACTION_WEIGHTS
 from domain.session import RecentItem
@@ -15,6 +15,8 @@ from schemas.types import ItemPair, UserEvent
 # Items of a session that an event is paired with, and what each step back in it leaves.
 REACH = 5
 STEP = 0.8
+FADED = tuple(STEP**back for back in range(REACH))
+WEIGHTS = {kind: weight for kind, weight in ACTION_WEIGHTS.items() if weight > 0.0}
 
 
 def pairs_of(
@@ -29,34 +31,22 @@ def pairs_of(
     saucer ('cup',) (0.3,)
     cup ('saucer',) (0.3,)
     """
-    item_id = event.item_id
-    weight = _weight(event.event_type) - max(
-        (_weight(kind) for name, _, kind in earlier if name == item_id), default=0.0
-    )
-    others = _last_distinct(earlier, without=item_id)
-    if item_id is None or weight <= 0.0 or not others:
+    item_id, weight = event.item_id, WEIGHTS.get(event.event_type)
+    if item_id is None or weight is None:
         return []
-    weights = tuple(weight * STEP**back for back in range(len(others)))
+    counted = [(name, WEIGHTS[kind]) for name, _, kind in reversed(earlier) if kind in WEIGHTS]
+    weight -= max([before for name, before in counted if name == item_id], default=0.0)
+    others = tuple(dict.fromkeys([name for name, _ in counted if name != item_id]))[:REACH]
+    if weight <= 0.0 or not others:
+        return []
+    weights = tuple([weight * faded for faded in FADED[: len(others)]])
     return [
         _pair(event, item_id, others, weights, log_time_ms),
-        *(
+        *[
             _pair(event, other, (item_id,), (one,), log_time_ms)
             for other, one in zip(others, weights, strict=True)
-        ),
+        ],
     ]
-
-
-def _weight(event_type: str) -> float:
-    return max(0.0, ACTION_WEIGHTS.get(event_type, 0.0))
-
-
-def _last_distinct(earlier: Sequence[RecentItem], *, without: str | None) -> tuple[str, ...]:
-    return tuple(_from_latest(earlier, without))[:REACH]
-
-
-def _from_latest(earlier: Sequence[RecentItem], without: str | None) -> Iterator[str]:
-    names = (name for name, _, kind in reversed(earlier) if _weight(kind) > 0.0)
-    return (name for name in dict.fromkeys(names) if name != without)
 
 
 def _pair(
