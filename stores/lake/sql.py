@@ -12,6 +12,7 @@ import httpx
 from stores.errors import StoreUnavailable
 from stores.lake.errors import LakeError, StatementError
 from stores.lake.locks import reading
+from stores.lake.statements import require_reading
 from stores.lake.views import is_empty, views
 
 STORE = "ClickHouse"
@@ -45,6 +46,7 @@ class LocalSql:
 
     def ask(self, sql: str, form: str) -> str:
         """The answer in a form."""
+        require_reading(sql)
         try:
             return _whole(str(self._session.query(sql, form)), form)
         except RuntimeError as error:
@@ -76,7 +78,10 @@ class ServerSql:
         parameters = {"default_format": form, "wait_end_of_query": "1", **_SETTINGS}
         if self._database:
             parameters["database"] = self._database
-        if content is not None:
+        if content is None:
+            require_reading(sql)
+            parameters["readonly"] = "2"
+        else:
             parameters["query"] = sql
         try:
             answer = httpx.post(

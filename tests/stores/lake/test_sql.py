@@ -153,8 +153,61 @@ def test_a_wrong_statement_is_told_as_clickhouse_tells_it(lake: Path) -> None:
 
 
 def test_views_can_not_be_changed(lake: Path) -> None:
-    with local_sql(lake) as local, pytest.raises(StatementError, match="readonly"):
+    with local_sql(lake) as local, pytest.raises(StatementError, match="it begins with DROP; only"):
         local.ask("DROP VIEW interactions", TABLE)
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("INSERT INTO FUNCTION file('{file}', 'CSV') SELECT 1", "it begins with INSERT; only"),
+        ("/* */ insert into table function file('{file}', 'CSV') SELECT 1", "begins with INSERT"),
+        ("WITH 1 AS a INSERT INTO FUNCTION file('{file}', 'CSV') SELECT a", "INSERT would write"),
+        ("EXPLAIN PIPELINE INSERT INTO FUNCTION file('{file}', 'CSV') SELECT 1", "INSERT would"),
+        ("SELECT 1 INTO\tOutfile '{file}'", "OUTFILE would write, and this only reads"),
+        ("SELECT '\\'' INTO OUTFILE '{file}'", "OUTFILE would write"),
+        ("SELECT 'it''s' INTO OUTFILE '{file}'", "OUTFILE would write"),
+        ("SELECT $$'$$ INTO OUTFILE '{file}'", "OUTFILE would write"),
+        ("SELECT 1 -- '\nINTO OUTFILE '{file}'", "OUTFILE would write"),
+        ("SELECT /* ' */ 1 INTO OUTFILE '{file}'", "OUTFILE would write"),
+        ("SELECT 1 AS a$$ INTO OUTFILE '{file}' -- $$", "OUTFILE would write"),
+        ("SELECT 1; SELECT 2", "there is a ; in it; one statement at a time"),
+        ("SET readonly = 0", "it begins with SET"),
+        ("KILL QUERY WHERE 1", "it begins with KILL"),
+        (" -- nothing", "it begins with nothing"),
+    ],
+)
+def test_what_would_write_is_refused(lake: Path, statement: str, said: str) -> None:
+    file = lake / "written.csv"
+    with local_sql(lake) as local, pytest.raises(StatementError) as error:
+        local.ask(statement.format(file=file), TABLE)
+    assert (said in str(error.value), file.exists()) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "(SELECT 1) UNION ALL (SELECT 2);",
+        "FROM events SELECT event_id",
+        "select 'insert; into outfile' as `insert`, $a$ outfile; $a$, 2e3 -- ; insert\n ;",
+        "EXPLAIN SELECT count() FROM interactions",
+        "SHOW TABLES",
+        'SELECT 1 AS "out;file" SETTINGS max_threads = 1',
+    ],
+)
+def test_what_reads_is_answered(lake: Path, statement: str) -> None:
+    with local_sql(lake) as local:
+        assert local.ask(statement, TABLE)
+
+
+def test_a_server_is_told_to_write_nothing() -> None:
+    with server() as one:
+        asking = ServerSql(f"http://127.0.0.1:{one.server_port}", timeout_s=5)
+        asking.ask("SELECT 1", CSV)
+        with pytest.raises(StatementError, match="it begins with INSERT"):
+            asking.ask("INSERT INTO t VALUES (1)", CSV)
+    ((parameters, _, _),) = one.asked
+    assert parameters["readonly"] == ["2"]
 
 
 def test_an_empty_lake_says_who_fills_it(tmp_path: Path) -> None:
