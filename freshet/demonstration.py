@@ -92,8 +92,7 @@ class Demonstration:
         with self._step("topics", "Creating the topics", look="freshet stack logs kafka"):
             self._create_topics()
         with self._step("jobs", "Submitting the jobs", look="freshet stack logs flink"):
-            for name in job_submission.JOBS:
-                job_submission.submit(self.settings, name, say=self._screen.note)
+            job_submission.submit(self.settings, job_submission.JOBS, say=self._screen.note)
         with self._step("service", "Starting writers and service", look="freshet stack logs api"):
             self._up(lifecycle.SERVICE)
         with self._step("data", "Reading the shop's history", look="demo/data/README.md"):

@@ -5,15 +5,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from freshet.flink_cluster import FlinkCluster, Job
+from freshet.job_client import JobClient
 from freshet.job_submission import (
     POLL_S,
     Say,
     Submitted,
     await_end,
+    client_of,
+    running,
     start,
     stopped_directory,
     wishes_of,
 )
+from freshet.wanted_jobs import Wish
 from settings import Settings
 from stack.part import StackError
 
@@ -49,16 +53,33 @@ def upgrade(
     """
     wishes, cluster = wishes_of(settings), FlinkCluster(settings.flink.rest_address)
     with wishes.held(name):
-        path = _stop(cluster, _running(cluster, name), say=say)
-        wish = replace(wishes.of(name), wanted=True, seen=path)
-        wishes.keep(name, wish)
-        try:
-            return start(settings, name, wish=wish, say=say, allow_lost_state=allow_lost_state)
-        except StackError as error:
-            raise StackError(
-                f"{error}\n{name} was stopped with its state in {path}; "
-                f"with code that fits, `freshet job submit {name}` goes on from there"
-            ) from error
+        job = _running(cluster, name)
+        # It gets warm while the old code ends.
+        with client_of(settings) as client:
+            path = _stop(cluster, job, say=say)
+            wish = replace(wishes.of(name), wanted=True, seen=path)
+            wishes.keep(name, wish)
+            return _start(settings, name, wish, client, say=say, allow_lost_state=allow_lost_state)
+
+
+def _start(
+    settings: Settings,
+    name: str,
+    wish: Wish,
+    client: JobClient,
+    *,
+    say: Say,
+    allow_lost_state: bool,
+) -> Submitted:
+    try:
+        return running(
+            start(settings, {name: wish}, say=say, client=client, allow_lost_state=allow_lost_state)
+        )[name]
+    except StackError as error:
+        raise StackError(
+            f"{error}\n{name} was stopped with its state in {wish.seen}; "
+            f"with code that fits, `freshet job submit {name}` goes on from there"
+        ) from error
 
 
 def _stop(cluster: FlinkCluster, job: Job, *, say: Say) -> str:

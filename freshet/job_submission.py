@@ -2,20 +2,22 @@
 
 import os
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
-from freshet.flink_cluster import FlinkCluster, Job
+from freshet.flink_cluster import ClusterAway, FlinkCluster, Job
+from freshet.job_client import JobClient
 from freshet.wanted_jobs import WantedJobs, Wish
 from settings import Settings
 from settings.model import Section
 from stack import flink
+from stack.health import split_address
 from stack.jars import fetch_jars
 from stack.layout import ROOT, Layout
 from stack.part import StackError
@@ -26,7 +28,6 @@ JOBS = ("user_state", "item_state", "bandit_posteriors", "interaction_lake")
 CODE = ("jobs", "operators", "domain", "stores", "schemas", "settings")
 POLL_S = 0.25
 SLOT_WAIT_S = 20.0
-FAILURES_SHOWN = 12
 
 Say = Callable[[str], None]
 
@@ -40,60 +41,97 @@ class Submitted:
     restored_from: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Handed:
+    """A job that the cluster has, but whose tasks may not run yet."""
+
+    job_id: str
+    found: bool
+    restored_from: str | None = None
+
+
+# A job runs, or why it doesn't; one that doesn't keeps no other from it.
+Outcome = Submitted | StackError
+Outcomes = dict[str, Outcome]
+
+
 def submit(
     settings: Settings,
-    name: str,
+    names: Sequence[str],
     *,
     say: Say,
     restore: str | None = None,
     fresh: bool = False,
     allow_lost_state: bool = False,
     timeout_s: float = 120.0,
-) -> Submitted:
-    """Have the job running: one that runs is left alone, else it goes on from its last checkpoint.
+) -> dict[str, Submitted]:
+    """Have jobs running: one that runs is left alone, others go on from their last checkpoints.
 
     `restore` names another checkpoint or savepoint; `fresh` reads the log from its beginning;
-    `allow_lost_state` drops the state of operators that the job no longer has. From now on the job
-    is wanted: `freshet job watch` brings it back.
+    `allow_lost_state` drops the state of operators that a job no longer has. From now on the jobs
+    are wanted: `freshet job watch` brings them back. Raises what kept jobs from running when all
+    have been tried.
     """
     wishes = wishes_of(settings)
-    with wishes.held(name):
-        wish = wishes.of(name)
+    with ExitStack() as locks:
+        # Always in this order, so that no two who hold one lock wait for each other's.
+        for name in sorted(set(names), key=JOBS.index):
+            locks.enter_context(wishes.held(name))
+        wished = {name: wishes.of(name) for name in dict.fromkeys(names)}
         if fresh or restore:
-            wish = replace(wish, since_ms=_now_ms(), restore=restore, seen=None)
-        return start(
-            settings,
-            name,
-            wish=wish,
-            say=say,
-            allow_lost_state=allow_lost_state,
-            timeout_s=timeout_s,
+            wished = {name: _anew(wish, restore) for name, wish in wished.items()}
+        done = start(
+            settings, wished, say=say, allow_lost_state=allow_lost_state, timeout_s=timeout_s
         )
+    for name, one in done.items():
+        if isinstance(one, Submitted):
+            say(f"{name}: {'was running already' if one.found else 'runs'}, id {one.job.job_id}")
+    return running(done)
+
+
+def running(outcomes: Outcomes) -> dict[str, Submitted]:
+    """The jobs that run, where all do; else what kept the others from it is raised."""
+    errors = [str(one) for one in outcomes.values() if isinstance(one, StackError)]
+    if errors:
+        raise StackError("\n".join(errors))
+    return {name: one for name, one in outcomes.items() if isinstance(one, Submitted)}
 
 
 def start(
     settings: Settings,
-    name: str,
+    wished: Mapping[str, Wish],
     *,
-    wish: Wish,
     say: Say,
+    client: JobClient | None = None,
     allow_lost_state: bool = False,
     timeout_s: float = 120.0,
-) -> Submitted:
-    """Have the job running as wished; whoever calls holds its lock."""
+) -> Outcomes:
+    """Have jobs running as wished; whoever calls holds their locks, and may have a warm client."""
     wishes, cluster = wishes_of(settings), FlinkCluster(settings.flink.rest_address)
-    if cluster.active(name) is not None:
-        wishes.keep(name, replace(wishes.of(name), wanted=True))
-        return Submitted(job=_wait(cluster, name, say=say, timeout_s=timeout_s), found=True)
-    _require_topics(settings, name)
-    _await_slots(cluster, settings, name, SLOT_WAIT_S)
-    kept = _under(cluster.checkpoint_directory(), name)
-    restore = restore_point(wish, checkpoints=kept, stopped=stopped_directory(cluster, name))
-    say(f"{name}: submitting" + (f", from {restore}" if restore else ""))
-    _run(settings, name, checkpoints=kept, restore=restore, allow_lost_state=allow_lost_state)
-    wishes.keep(name, replace(wish, wanted=True))
-    job = _wait(cluster, name, say=say, timeout_s=timeout_s)
-    return Submitted(job=job, found=False, restored_from=restore)
+    handed: dict[str, Handed | StackError] = {}
+    for job in cluster.jobs():
+        if job.is_active and job.name in wished:
+            wishes.keep(job.name, replace(wishes.of(job.name), wanted=True))
+            handed.setdefault(job.name, Handed(job_id=job.job_id, found=True))
+    away = {name: wish for name, wish in wished.items() if name not in handed}
+    if away:
+        with ExitStack() as ours:
+            # It gets warm while topics and slots are looked at.
+            client = client or ours.enter_context(client_of(settings))
+            _require_topics(settings, tuple(away))
+            bring = _Bring(settings, cluster, client, say=say, allow_lost_state=allow_lost_state)
+            handed |= bring.all(away)
+    done = _wait(cluster, handed, say=say, timeout_s=timeout_s)
+    return {name: done[name] for name in wished}
+
+
+def client_of(settings: Settings) -> JobClient:
+    """A client of these settings' cluster."""
+    layout = Layout.of(settings)
+    if settings.flink.external or not (layout.data / "flink" / "conf").is_dir():
+        flink.compose(settings, layout)
+    ours = {**flink.client_environment(settings), **environment_of(settings)}
+    return JobClient(environ={**os.environ, **ours})
 
 
 def cancel(settings: Settings, name: str, *, timeout_s: float = 60.0) -> Job | None:
@@ -180,75 +218,121 @@ def _variables(section: Section, prefix: str) -> Iterator[tuple[str, str]]:
             yield f"{prefix}{name.upper()}", text
 
 
-def _require_topics(settings: Settings, name: str) -> None:
+def _anew(wish: Wish, restore: str | None) -> Wish:
+    return replace(wish, since_ms=_now_ms(), restore=restore, seen=None)
+
+
+def _require_topics(settings: Settings, names: Sequence[str]) -> None:
     """A source of a missing topic would start and fail, over and over."""
     kafka = settings.kafka
     states = topic_states(kafka.bootstrap, scale=kafka.partition_scale)
     missing = [state.name for state in states if not state.partitions]
     if missing:
         raise StackError(
-            f"{name} needs topics that Kafka at {kafka.bootstrap} doesn't have: "
+            f"{', '.join(names)}: Kafka at {kafka.bootstrap} doesn't have the topics "
             f"{', '.join(missing)}; add them with `freshet topics create`"
         )
 
 
-def _await_slots(cluster: FlinkCluster, settings: Settings, name: str, timeout_s: float) -> None:
-    """A TaskManager that has just started may not have offered its slot yet."""
-    wanted, until = settings.flink.parallelism, time.monotonic() + timeout_s
-    while (free := cluster.free_slots()) < wanted:
-        if time.monotonic() > until:
-            raise StackError(
-                f"{name} needs {wanted} slots and {free} are free at {cluster.address}; "
-                "raise flink.taskmanagers, or cancel another job (`freshet job list`)"
-            )
-        time.sleep(POLL_S)
+@dataclass(frozen=True)
+class _Bring:
+    """Gives jobs that are away to a cluster, one after the other through one client."""
+
+    settings: Settings
+    cluster: FlinkCluster
+    client: JobClient
+    _: KW_ONLY
+    say: Say
+    allow_lost_state: bool
+
+    def all(self, away: Mapping[str, Wish]) -> dict[str, Handed | StackError]:
+        """What became of each; those go first that find slots."""
+        free = self._slots(len(away))
+        fitting = free // self.settings.flink.parallelism
+        return {
+            name: self._try(name, wish) if number < fitting else self._no_slots(name, free)
+            for number, (name, wish) in enumerate(away.items())
+        }
+
+    def _slots(self, jobs: int) -> int:
+        """A TaskManager that has just started may not have offered its slot yet."""
+        until = time.monotonic() + SLOT_WAIT_S
+        while (free := self.cluster.free_slots()) < jobs * self.settings.flink.parallelism:
+            if time.monotonic() > until:
+                break
+            time.sleep(POLL_S)
+        return free
+
+    def _no_slots(self, name: str, free: int) -> StackError:
+        return StackError(
+            f"{name} needs {self.settings.flink.parallelism} slots of the {free} that are free at "
+            f"{self.cluster.address}, and other jobs go before it; "
+            "raise flink.taskmanagers, or cancel another job (`freshet job list`)"
+        )
+
+    def _try(self, name: str, wish: Wish) -> Handed | StackError:
+        try:
+            return self._hand_over(name, wish)
+        except ClusterAway:
+            raise
+        except StackError as error:
+            return error
+
+    def _hand_over(self, name: str, wish: Wish) -> Handed:
+        kept = _under(self.cluster.checkpoint_directory(), name)
+        stopped = stopped_directory(self.cluster, name)
+        restore = restore_point(wish, checkpoints=kept, stopped=stopped)
+        self.say(f"{name}: submitting" + (f", from {restore}" if restore else ""))
+        asked = configuration(
+            self.settings,
+            checkpoints=kept,
+            restore=restore,
+            allow_lost_state=self.allow_lost_state,
+        )
+        job_id = self.client.hand_over(name, asked)
+        wishes_of(self.settings).keep(name, replace(wish, wanted=True))
+        return Handed(job_id=job_id, found=False, restored_from=restore)
 
 
-def _run(
-    settings: Settings,
-    name: str,
-    *,
-    checkpoints: str | None,
-    restore: str | None,
-    allow_lost_state: bool,
-) -> None:
-    layout = Layout.of(settings)
-    if settings.flink.external or not (layout.data / "flink" / "conf").is_dir():
-        flink.compose(settings, layout)
-    arguments = _arguments(settings, layout, name, checkpoints, restore)
-    lost = ("--allowNonRestoredState",) if restore and allow_lost_state else ()
-    done = subprocess.run(
-        flink.client_command("run", *lost, *arguments),
-        env={**os.environ, **flink.client_environment(settings), **environment_of(settings)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise StackError(f"{name} was not taken by Flink:\n{_reason(done.stdout + done.stderr)}")
+def configuration(
+    settings: Settings, *, checkpoints: str | None, restore: str | None, allow_lost_state: bool
+) -> dict[str, str]:
+    """What a job is submitted with, beside the cluster's own file of settings."""
+    host, port = split_address(settings.flink.rest_address, default_port=8081)
+    return {
+        "execution.target": "remote",
+        "execution.attached": "false",
+        "rest.address": host,
+        "rest.port": str(port),
+        "parallelism.default": str(settings.flink.parallelism),
+        **({"execution.checkpointing.dir": checkpoints} if checkpoints else {}),
+        **_recovery(restore, checkpoints, allow_lost_state=allow_lost_state),
+        **(_shipped(Layout.of(settings)) if settings.flink.external else {}),
+    }
 
 
-def _arguments(
-    settings: Settings, layout: Layout, name: str, checkpoints: str | None, restore: str | None
-) -> Iterator[str]:
-    yield from ("--detached", "--jobmanager", settings.flink.rest_address)
-    yield from ("--parallelism", str(settings.flink.parallelism))
-    if checkpoints:
-        yield f"-Dexecution.checkpointing.dir={checkpoints}"
-    if restore:
-        # The job's own checkpoint is the new job's to delete; what somebody else named is not.
-        owned = checkpoints is not None and restore.startswith(checkpoints)
-        yield from ("--fromSavepoint", restore, "--claimMode", "claim" if owned else "no_claim")
-    if settings.flink.external:
-        yield from _shipped(layout)
-    yield from ("--python", str(ROOT / "jobs" / f"{name}.py"))
+def _recovery(
+    restore: str | None, checkpoints: str | None, *, allow_lost_state: bool
+) -> dict[str, str]:
+    if not restore:
+        return {}
+    # The job's own checkpoint is the new job's to delete; what somebody else named is not.
+    owned = checkpoints is not None and restore.startswith(checkpoints)
+    return {
+        "execution.state-recovery.path": restore,
+        "execution.state-recovery.claim-mode": "CLAIM" if owned else "NO_CLAIM",
+        "execution.state-recovery.ignore-unclaimed-state": str(allow_lost_state).lower(),
+    }
 
 
-def _shipped(layout: Layout) -> Iterator[str]:
-    """What a cluster elsewhere doesn't have: our code and the connectors."""
-    connectors = (fetch_jars(layout.cache) / "flink").glob("*.jar")
-    yield f"-Dpipeline.jars={';'.join(jar.as_uri() for jar in connectors)}"
-    yield from ("--pyFiles", str(_code(layout)), "--pyExecutable", "python3")
+def _shipped(layout: Layout) -> dict[str, str]:
+    """What a cluster elsewhere doesn't have: our code, the connectors, and PyFlink's jar."""
+    jars = [*(fetch_jars(layout.cache) / "flink").glob("*.jar"), *flink.python_jars()]
+    return {
+        "pipeline.jars": ";".join(jar.as_uri() for jar in jars),
+        "python.files": str(_code(layout)),
+        "python.executable": "python3",
+    }
 
 
 def _code(layout: Layout) -> Path:
@@ -261,21 +345,37 @@ def _code(layout: Layout) -> Path:
     return target
 
 
-def _wait(cluster: FlinkCluster, name: str, *, say: Say, timeout_s: float) -> Job:
-    began = time.monotonic()
-    told = ""
+def _wait(
+    cluster: FlinkCluster, handed: Mapping[str, Handed | StackError], *, say: Say, timeout_s: float
+) -> Outcomes:
+    """Watch all jobs at once until each runs or won't."""
+    until = time.monotonic() + timeout_s
+    done: Outcomes = {name: one for name, one in handed.items() if isinstance(one, StackError)}
+    told: dict[str, str] = {}
     while True:
-        job = next((one for one in cluster.jobs() if one.name == name), None)
-        state = "not there yet" if job is None else f"{job.state.lower()}, {_tasks(job)}"
-        if state != told:
-            say(f"{name}: {state}")
-            told = state
-        if job is not None and job.is_running:
-            return job
-        over_time = time.monotonic() - began > timeout_s
-        if over_time or (job is not None and job.is_over):
-            raise StackError(_not_running(cluster, name, job, timeout_s))
+        jobs = {job.job_id: job for job in cluster.jobs()}
+        late = time.monotonic() > until
+        for name, one in handed.items():
+            if name not in done and isinstance(one, Handed):
+                job = jobs.get(one.job_id)
+                _tell(name, job, told, say)
+                if job is not None and job.is_running:
+                    done[name] = Submitted(
+                        job=job, found=one.found, restored_from=one.restored_from
+                    )
+                elif late or (job is not None and job.is_over):
+                    done[name] = StackError(_not_running(cluster, name, job, timeout_s))
+        if len(done) == len(handed):
+            return done
         time.sleep(POLL_S)
+
+
+def _tell(name: str, job: Job | None, told: dict[str, str], say: Say) -> None:
+    """Say how a job is, when that is new."""
+    state = "not there yet" if job is None else f"{job.state.lower()}, {_tasks(job)}"
+    if told.get(name) != state:
+        told[name] = state
+        say(f"{name}: {state}")
 
 
 def _tasks(job: Job) -> str:
@@ -287,10 +387,3 @@ def _not_running(cluster: FlinkCluster, name: str, job: Job | None, timeout_s: f
         return f"{name} has not appeared at {cluster.address} within {timeout_s:.0f} s"
     why = cluster.failure(job.job_id) or "no exception is known; see `freshet stack logs flink`"
     return f"{name} is {job.state.lower()} after at most {timeout_s:.0f} s:\n{why}"
-
-
-def _reason(output: str) -> str:
-    """What a Flink client says went wrong, without the frames of its stack traces."""
-    lines = [line for line in output.splitlines() if line.strip() and not line.startswith("\tat ")]
-    telling = [line for line in lines if "Error" in line or "Exception" in line or "error" in line]
-    return "\n".join((telling or lines)[-FAILURES_SHOWN:])

@@ -2,18 +2,21 @@
 
 Each turn compares what is wanted with what the cluster runs. A job is missed only when the cluster
 has answered without it for some seconds on end, so that one that restores its jobs by itself isn't
-handed them twice, and nothing is done while another command holds the job.
+handed them twice, and nothing is done while another command holds the job. What is missed is
+submitted together, through a client that gets warm while the cluster is away.
 """
 
 import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from freshet.flink_cluster import ClusterAway, FlinkCluster, Job
-from freshet.job_submission import JOBS, start, wishes_of
+from freshet.job_client import JobClient
+from freshet.job_submission import JOBS, Submitted, client_of, start, wishes_of
 from freshet.wanted_jobs import Busy, Wish
 from settings import Settings
 from stack.jobs import watch_file
@@ -51,75 +54,120 @@ class JobWatch:
         self._file = watch_file(Layout.of(settings))
         self._told = ""
         self._elsewhere: bool | None = None
+        self._client: JobClient | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Look again and again until told to stop."""
-        while not stop.is_set():
-            self.turn()
-            stop.wait(EVERY_S)
+        try:
+            while not stop.is_set():
+                self.turn()
+                stop.wait(EVERY_S)
+        finally:
+            self._let_client_go()
 
     def turn(self) -> None:
         """Look once, and bring back what has been missed for long enough."""
         try:
             jobs = self._cluster.jobs()
-            for name in JOBS:
-                self._look(name, [job for job in jobs if job.name == name])
+            due = [name for name in JOBS if self._is_due(name, _of(jobs, name))]
+            if due:
+                self._act(due)
         except ClusterAway as error:
             # What a cluster lacks right after its return says nothing yet.
             self._missing.clear()
+            self._have_client()
             self._tell(str(error))
         else:
+            if not self._missing:
+                self._let_client_go()
             self._tell("; ".join(f"{name} {one.reason}" for name, one in self._missing.items()))
 
-    def _look(self, name: str, found: Sequence[Job]) -> None:
+    def _is_due(self, name: str, found: Sequence[Job]) -> bool:
+        """Whether something is to be done about a job."""
         wish = self._wishes.of(name)
         if not wish.wanted or any(not job.is_over for job in found):
             self._missing.pop(name, None)
             self._remember_checkpoint(name, wish, found)
-            return
+            return False
         now_s = self._clock()
         missing = self._missing.setdefault(
             name, Missing(since_s=now_s, again_s=now_s + MISSED_AFTER_S)
         )
-        if now_s >= missing.again_s or found:
-            self._act(name, missing)
+        return now_s >= missing.again_s or bool(found)
 
-    def _act(self, name: str, missing: Missing) -> None:
-        """Bring a job back, or let it go if somebody ended it by Flink's own means."""
+    def _act(self, due: Iterable[str]) -> None:
+        """Bring jobs back together, or let go what somebody ended by Flink's own means."""
+        with ExitStack() as locks:
+            held = [name for name in due if self._hold(name, locks)]
+            jobs = self._cluster.jobs()
+            away = [name for name in held if self._is_away(name, _of(jobs, name))]
+            if away:
+                self._start({name: self._wishes.of(name) for name in away})
+
+    def _hold(self, name: str, locks: ExitStack) -> bool:
         try:
-            with self._wishes.held(name, wait=False):
-                self._act_held(name, missing)
+            locks.enter_context(self._wishes.held(name, wait=False))
         except Busy:
             self._missing.pop(name, None)
-        except ClusterAway:
-            raise
-        except (StackError, StoreError) as error:
-            missing.reason = f"could not be started: {error}"
-            missing.again_s = self._clock() + missing.pause_s
-            missing.pause_s = min(missing.pause_s * 2, LONGEST_PAUSE_S)
-            log.warning("%s %s", name, missing.reason)
+            return False
+        return True
 
-    def _act_held(self, name: str, missing: Missing) -> None:
+    def _is_away(self, name: str, found: Sequence[Job]) -> bool:
         """Decide by what is there now: another command may have worked on the job until now."""
         wish = self._wishes.of(name)
-        found = [job for job in self._cluster.jobs() if job.name == name]
         if not wish.wanted or any(not job.is_over for job in found):
             self._missing.pop(name, None)
-        elif found and found[0].state != "FAILED":
+            return False
+        if found and found[0].state != "FAILED":
             log.info("%s was %s by somebody: no longer wanted", name, found[0].state.lower())
             self._wishes.keep(name, replace(wish, wanted=False))
             self._missing.pop(name, None)
-        elif self._clock() >= missing.again_s:
-            self._start(name, wish, missing)
+            return False
+        return self._clock() >= self._missing[name].again_s
 
-    def _start(self, name: str, wish: Wish, missing: Missing) -> None:
-        missed_s = self._clock() - missing.since_s
-        log.warning("%s is wanted and has been away for %.0f s", name, missed_s)
-        missing.reason = "is being started"
-        self._tell(f"{name} is being started")
-        done = start(self._settings, name, wish=wish, say=log.info)
-        log.info("%s runs again, id %s", name, done.job.job_id)
-        self._missing.pop(name, None)
+    def _start(self, wished: Mapping[str, Wish]) -> None:
+        for name in wished:
+            missed_s = self._clock() - self._missing[name].since_s
+            log.warning("%s is wanted and has been away for %.0f s", name, missed_s)
+            self._missing[name].reason = "is being started"
+        self._tell("; ".join(f"{name} is being started" for name in wished))
+        try:
+            done = start(self._settings, wished, say=log.info, client=self._living_client())
+        except ClusterAway:
+            raise
+        except (StackError, StoreError) as error:
+            done = dict.fromkeys(wished, StackError(str(error)))
+        finally:
+            # It has read the jobs' code; the next try is to see what is there by then.
+            self._let_client_go()
+        for name, one in done.items():
+            if isinstance(one, Submitted):
+                log.info("%s runs again, id %s", name, one.job.job_id)
+                del self._missing[name]
+            else:
+                self._postpone(name, one)
+
+    def _postpone(self, name: str, error: StackError) -> None:
+        missing = self._missing[name]
+        missing.reason = f"could not be started: {error}"
+        missing.again_s = self._clock() + missing.pause_s
+        missing.pause_s = min(missing.pause_s * 2, LONGEST_PAUSE_S)
+        log.warning("%s %s", name, missing.reason)
+
+    def _have_client(self) -> None:
+        """Have a client get warm beside a cluster that comes back, where it will be needed."""
+        if any(self._wishes.of(name).wanted for name in JOBS) and not self._living_client():
+            self._let_client_go()
+            self._client = client_of(self._settings)
+
+    def _living_client(self) -> JobClient | None:
+        return self._client if self._client is not None and self._client.lives else None
+
+    def _let_client_go(self) -> None:
+        """Its JVM is large: it is there only while something is away."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
     def _remember_checkpoint(self, name: str, wish: Wish, found: Sequence[Job]) -> None:
         """Keep the path of the newest checkpoint, where it can't be listed from here."""
@@ -145,3 +193,7 @@ class JobWatch:
         if trouble != self._told:
             self._told = trouble
             log.info("%s", trouble or "all wanted jobs are there")
+
+
+def _of(jobs: Sequence[Job], name: str) -> list[Job]:
+    return [job for job in jobs if job.name == name]

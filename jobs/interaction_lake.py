@@ -88,10 +88,8 @@ def sink_to(lake: Path) -> Callable[[DataStream], None]:
     return sink
 
 
-def main() -> None:
-    """Describe the job to Flink, which runs it."""
-    settings = load_settings()
-    env = StreamExecutionEnvironment.get_execution_environment()
+def wire(env: StreamExecutionEnvironment, settings: Settings) -> None:
+    """Describe the job, from Kafka to the lake, to an environment that will run it."""
     env.enable_checkpointing(int(settings.lake.commit_s * 1_000))
     # With each watermark a group would leave, and a file be made of it. Nothing here asks the time.
     env.get_config().set_auto_watermark_interval(0)
@@ -100,6 +98,12 @@ def main() -> None:
     lake = settings.lake_directory
     lake.mkdir(parents=True, exist_ok=True)
     build(source=grouped(messages, settings=settings), sink=sink_to(lake), settings=settings)
+
+
+def main() -> None:
+    """Run the job where `flink run` says."""
+    env = StreamExecutionEnvironment.get_execution_environment()
+    wire(env, load_settings())
     env.execute(JOB)
 
 

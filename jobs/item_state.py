@@ -38,12 +38,16 @@ def make_fold(settings: Settings) -> ItemFold:
     )
 
 
-def main() -> None:
-    """Describe the job to Flink, which runs it."""
-    settings = load_settings()
-    env = StreamExecutionEnvironment.get_execution_environment()
+def wire(env: StreamExecutionEnvironment, settings: Settings) -> None:
+    """Describe the job, from Kafka to Kafka, to an environment that will run it."""
     log = KafkaLog(env, settings=settings, job=JOB)
     build(source=log.source(TOPICS), sink=log.sink, settings=settings)
+
+
+def main() -> None:
+    """Run the job where `flink run` says."""
+    env = StreamExecutionEnvironment.get_execution_environment()
+    wire(env, load_settings())
     env.execute(JOB)
 
 

@@ -50,6 +50,11 @@ def client_command(*arguments: str) -> tuple[str, ...]:
     return (str(_home() / "bin" / "flink"), *arguments)
 
 
+def python_jars() -> tuple[Path, ...]:
+    """PyFlink's jar, which a cluster has beside its class path only."""
+    return tuple((_home() / "opt").glob(PYTHON_JAR))
+
+
 def compose(settings: Settings, layout: Layout) -> None:
     """Put together the configuration and the class path under the data directory."""
     conf, lib = _conf(layout), _lib(layout)
@@ -113,7 +118,7 @@ def _link_jars(connectors: Path, lib: Path) -> None:
     """
     sources = [
         *(_home() / "lib").glob("*.jar"),
-        *(_home() / "opt").glob(PYTHON_JAR),
+        *python_jars(),
         *connectors.glob("*.jar"),
     ]
     for jar in sources:

@@ -61,18 +61,15 @@ def submit(
 
     if restore and fresh:
         raise typer.BadParameter("--from and --fresh exclude each other")
-    for name in _chosen(names):
-        with explained(LogUnavailable):
-            done = job_submission.submit(
-                settings_of(context),
-                name,
-                say=typer.echo,
-                restore=restore,
-                fresh=fresh,
-                allow_lost_state=allow_lost_state,
-            )
-        how = "was running already" if done.found else "runs"
-        typer.echo(f"{name}: {how}, id {done.job.job_id}")
+    with explained(LogUnavailable):
+        job_submission.submit(
+            settings_of(context),
+            _chosen(names),
+            say=typer.echo,
+            restore=restore,
+            fresh=fresh,
+            allow_lost_state=allow_lost_state,
+        )
 
 
 @commands.command("list")

@@ -49,7 +49,7 @@ def lake_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]
     try:
         local.up("kafka", "flink")
         local.freshet("topics", "create")
-        submit(local.settings, JOB, say=print)
+        submit(local.settings, [JOB], say=print)
         yield local
     finally:
         local.down()

@@ -1,6 +1,6 @@
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -73,22 +73,28 @@ def test_a_cluster_that_is_away_is_told(command: list[str]) -> None:
         raise freshet(*command).exception or AssertionError("it did not fail")
 
 
-@pytest.mark.parametrize("names", [[], ["all"]])
-def test_all_jobs_are_submitted_in_turn(monkeypatch: pytest.MonkeyPatch, names: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], ("user_state", "item_state")),
+        (["all"], ("user_state", "item_state")),
+        (["item_state"], ("item_state",)),
+    ],
+)
+def test_jobs_are_submitted_together(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], expected: tuple[str, ...]
+) -> None:
     monkeypatch.setattr(job_submission, "JOBS", ("user_state", "item_state"))
-    asked: list[tuple[str, object]] = []
+    asked: list[tuple[object, object]] = []
 
-    def submit(_: Settings, name: str, **options: object) -> Submitted:
-        asked.append((name, options["fresh"]))
-        return Submitted(job=JOB, found=name == "user_state")
+    def submit(_: Settings, names: Sequence[str], *, say: job_submission.Say, **o: object) -> None:
+        asked.append((names, o["fresh"]))
+        say("user_state: runs, id abc")
 
     monkeypatch.setattr(job_submission, "submit", submit)
     done = freshet("submit", *names, "--fresh")
-    assert asked == [("user_state", True), ("item_state", True)]
-    assert done.output.splitlines() == [
-        "user_state: was running already, id abc",
-        "item_state: runs, id abc",
-    ]
+    assert asked == [(expected, True)]
+    assert done.output == "user_state: runs, id abc\n"
 
 
 def test_cancel_says_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:

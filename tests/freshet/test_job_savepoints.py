@@ -1,6 +1,7 @@
 # ruff: noqa: ARG002 (the fakes take what the real ones take)
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ JOB = Job(job_id="a", name="user_state", state="RUNNING", started_ms=1, tasks=2,
 UNDER_WAY = Checkpoint(
     number=1, path="", triggered_ms=0, duration_ms=0, size_bytes=1_500_000, tasks=5, acknowledged=2
 )
+CLIENT = object()
 DONE = SavepointRequest(done=True, path="file:/s/savepoint-1")
 
 
@@ -67,6 +69,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     for module in (job_savepoints, job_submission):
         monkeypatch.setattr(module, "FlinkCluster", lambda _: cluster)
         monkeypatch.setattr(module, "POLL_S", 0.001)
+    monkeypatch.setattr(job_savepoints, "client_of", lambda _: nullcontext(CLIENT))
     return cluster
 
 
@@ -121,22 +124,31 @@ def test_a_stopped_job_is_not_wanted_any_more(settings: Settings, cluster: FakeC
 def test_an_upgrade_starts_from_what_the_job_ended_with(
     settings: Settings, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[tuple[Wish, bool]] = []
+    started: list[tuple[Mapping[str, Wish], bool]] = []
 
-    def start(_: Settings, __: str, *, wish: Wish, say: object, allow_lost_state: bool) -> object:
-        started.append((wish, allow_lost_state))
-        return Submitted(job=JOB, found=False)
+    def start(
+        _: Settings,
+        wished: Mapping[str, Wish],
+        *,
+        say: object,
+        client: object,
+        allow_lost_state: bool,
+    ) -> object:
+        assert client is CLIENT
+        started.append((wished, allow_lost_state))
+        return {"user_state": Submitted(job=JOB, found=False)}
 
     monkeypatch.setattr(job_savepoints, "start", start)
     job_savepoints.upgrade(settings, "user_state", say=print, allow_lost_state=True)
-    assert started == [(Wish(cluster="flink:8081", wanted=True, seen=DONE.path), True)]
+    wish = Wish(cluster="flink:8081", wanted=True, seen=DONE.path)
+    assert started == [({"user_state": wish}, True)]
 
 
 def test_an_upgrade_to_code_that_does_not_start_says_where_the_state_is(
     settings: Settings, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(*_: object, **__: object) -> object:
-        raise StackError("user_state was not taken by Flink")
+        return {"user_state": StackError("user_state was not taken by Flink")}
 
     monkeypatch.setattr(job_savepoints, "start", start)
     with pytest.raises(StackError, match=r"not taken by Flink\n.*in file:/s/savepoint-1; with"):

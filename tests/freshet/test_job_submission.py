@@ -1,17 +1,21 @@
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 from pydantic import SecretStr
 
 from freshet import job_submission
-from freshet.flink_cluster import Job
+from freshet.flink_cluster import ClusterAway, Job
 from freshet.job_submission import (
     cancel,
+    configuration,
     environment_of,
     latest_checkpoint,
+    running,
+    start,
     submit,
 )
 from freshet.wanted_jobs import WantedJobs, Wish
@@ -59,6 +63,31 @@ class FakeCluster:
         self.canceled.append(job_id)
 
 
+@dataclass
+class FakeClient:
+    """Hands over to nobody; the id of a job is `new`, or `new-item_state` and so on."""
+
+    taken: list[tuple[str | None, str | None]] = field(default_factory=list)
+    refuses: tuple[str, ...] = ()
+    opened: int = 0
+
+    def __enter__(self) -> Self:
+        self.opened += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def hand_over(self, name: str, configuration: Mapping[str, str]) -> str:
+        if name in self.refuses:
+            raise StackError(f"{name} was not taken by Flink:\nno room")
+        find = configuration.get
+        self.taken.append(
+            (find("execution.checkpointing.dir"), find("execution.state-recovery.path"))
+        )
+        return "new" if name == "user_state" else f"new-{name}"
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "data")
@@ -67,23 +96,12 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str | None, str | None]]:
     """The submissions made: where checkpoints go, and from which it goes on."""
-    made: list[tuple[str | None, str | None]] = []
-
-    def run(
-        _: Settings,
-        __: str,
-        *,
-        checkpoints: str | None,
-        restore: str | None,
-        allow_lost_state: bool,
-    ) -> None:
-        made.append((checkpoints, restore))
-
-    monkeypatch.setattr(job_submission, "_run", run)
+    client = FakeClient()
+    monkeypatch.setattr(job_submission, "client_of", lambda _: client)
     monkeypatch.setattr(job_submission, "POLL_S", 0.001)
     monkeypatch.setattr(job_submission, "SLOT_WAIT_S", 0.01)
     _topics(monkeypatch, partitions=1)
-    return made
+    return client.taken
 
 
 def _topics(monkeypatch: pytest.MonkeyPatch, *, partitions: int) -> None:
@@ -111,7 +129,7 @@ def test_a_job_that_runs_is_left_alone(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, runs: Runs
 ) -> None:
     _use(monkeypatch, FakeCluster([[RUNNING]]))
-    assert submit(settings, "user_state", say=print).found
+    assert submit(settings, ["user_state"], say=print)["user_state"].found
     assert runs == []
 
 
@@ -121,13 +139,14 @@ def test_progress_is_told_until_all_tasks_run(
     half = replace(RUNNING, running_tasks=1)
     _use(monkeypatch, FakeCluster([[], [], [half], [half], [RUNNING]]))
     told: list[str] = []
-    done = submit(settings, "user_state", say=told.append)
+    done = submit(settings, ["user_state"], say=told.append)["user_state"]
     assert (done.found, done.job.job_id) == (False, "new")
     assert told == [
         "user_state: submitting",
         "user_state: not there yet",
         "user_state: running, 1 of 2 tasks",
         "user_state: running, 2 of 2 tasks",
+        "user_state: runs, id new",
     ]
     assert runs == [(None, None)]
 
@@ -145,12 +164,17 @@ def test_a_job_goes_on_from_its_newest_checkpoint(
         (False, "s3://b/savepoint-1", "s3://b/savepoint-1"),
     ):
         _use(monkeypatch, FakeCluster([[], [RUNNING]], directory=tmp_path.as_uri()))
-        submit(settings, "user_state", say=print, fresh=fresh, restore=restore)
+        submit(settings, ["user_state"], say=print, fresh=fresh, restore=restore)
         assert runs.pop() == (f"{tmp_path.as_uri()}/user_state", expected)
 
 
-def wish_of(settings: Settings) -> Wish:
-    return WantedJobs(Layout.of(settings).jobs, cluster="flink:8081").of("user_state")
+def wish_of(settings: Settings, name: str = "user_state") -> Wish:
+    return WantedJobs(Layout.of(settings).jobs, cluster="flink:8081").of(name)
+
+
+def restored(settings: Settings, *, fresh: bool = False) -> str | None:
+    done = submit(settings, ["user_state"], say=print, fresh=fresh)
+    return done["user_state"].restored_from
 
 
 def test_a_job_that_ended_with_a_savepoint_goes_on_from_it(
@@ -166,7 +190,7 @@ def test_a_job_that_ended_with_a_savepoint_goes_on_from_it(
         savepoints=(tmp_path / "savepoints").as_uri(),
     )
     _use(monkeypatch, cluster)
-    assert submit(settings, "user_state", say=print).restored_from == stopped.as_uri()
+    assert restored(settings) == stopped.as_uri()
 
 
 def test_a_fresh_start_does_not_find_what_was_before_it_later(
@@ -175,11 +199,11 @@ def test_a_fresh_start_does_not_find_what_was_before_it_later(
     _checkpoint(tmp_path / "user_state", "old/chk-9", age_s=50)
     for fresh in (True, False):
         _use(monkeypatch, FakeCluster([[], [RUNNING]], directory=tmp_path.as_uri()))
-        assert submit(settings, "user_state", say=print, fresh=fresh).restored_from is None
+        assert restored(settings, fresh=fresh) is None
     young = _checkpoint(tmp_path / "user_state", "new/chk-1", age_s=0)
     os.utime(young / "_metadata")
     _use(monkeypatch, FakeCluster([[], [RUNNING]], directory=tmp_path.as_uri()))
-    assert submit(settings, "user_state", say=print).restored_from == young.as_uri()
+    assert restored(settings) == young.as_uri()
 
 
 def test_what_was_named_counts_until_the_job_has_a_checkpoint_of_its_own(
@@ -188,7 +212,7 @@ def test_what_was_named_counts_until_the_job_has_a_checkpoint_of_its_own(
     _checkpoint(tmp_path / "user_state", "old/chk-9", age_s=50)
     for named in ("s3://b/savepoint-1", None):
         _use(monkeypatch, FakeCluster([[], [RUNNING]], directory=tmp_path.as_uri()))
-        submit(settings, "user_state", say=print, restore=named)
+        submit(settings, ["user_state"], say=print, restore=named)
         assert runs.pop()[1] == "s3://b/savepoint-1"
 
 
@@ -197,27 +221,24 @@ def test_a_job_is_wanted_from_its_submission_until_it_is_cancelled(
 ) -> None:
     assert not wish_of(settings).wanted
     _use(monkeypatch, FakeCluster([[], [RUNNING]]))
-    submit(settings, "user_state", say=print)
+    submit(settings, ["user_state"], say=print)
     assert wish_of(settings).wanted
     gone = replace(RUNNING, state="CANCELED")
     _use(monkeypatch, FakeCluster([[RUNNING], [gone]]))
     cancel(settings, "user_state")
     assert not wish_of(settings).wanted
     _use(monkeypatch, FakeCluster([[RUNNING]]))
-    submit(settings, "user_state", say=print)
+    submit(settings, ["user_state"], say=print)
     assert wish_of(settings).wanted
 
 
 def test_a_job_that_was_not_taken_is_not_wanted(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, runs: Runs
 ) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise StackError("user_state was not taken by Flink")
-
-    monkeypatch.setattr(job_submission, "_run", refuse)
+    monkeypatch.setattr(job_submission, "client_of", lambda _: FakeClient(refuses=("user_state",)))
     _use(monkeypatch, FakeCluster([[]]))
     with pytest.raises(StackError, match="not taken"):
-        submit(settings, "user_state", say=print)
+        submit(settings, ["user_state"], say=print)
     assert not wish_of(settings).wanted
 
 
@@ -231,7 +252,7 @@ def test_a_job_that_failed_says_why(
 ) -> None:
     _use(monkeypatch, FakeCluster([[], [replace(RUNNING, state="FAILED")]]))
     with pytest.raises(StackError, match=r"user_state is failed(.|\n)*why new failed"):
-        submit(settings, "user_state", say=print)
+        submit(settings, ["user_state"], say=print)
 
 
 def test_a_job_that_never_appears_is_named(
@@ -239,15 +260,15 @@ def test_a_job_that_never_appears_is_named(
 ) -> None:
     _use(monkeypatch, FakeCluster([[]]))
     with pytest.raises(StackError, match="not appeared at flink:8081 within 0 s"):
-        submit(settings, "user_state", say=print, timeout_s=0.01)
+        submit(settings, ["user_state"], say=print, timeout_s=0.01)
 
 
 def test_too_few_slots_are_named(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, runs: Runs
 ) -> None:
     _use(monkeypatch, FakeCluster([[]], slots=0))
-    with pytest.raises(StackError, match="needs 1 slots and 0 are free"):
-        submit(settings, "user_state", say=print)
+    with pytest.raises(StackError, match="needs 1 slots of the 0 that are free"):
+        submit(settings, ["user_state"], say=print)
     assert runs == []
 
 
@@ -256,8 +277,10 @@ def test_missing_topics_are_named(
 ) -> None:
     _use(monkeypatch, FakeCluster([[]]))
     _topics(monkeypatch, partitions=0)
-    with pytest.raises(StackError, match=r"doesn't have: user-events; .*freshet topics create"):
-        submit(settings, "user_state", say=print)
+    with pytest.raises(
+        StackError, match=r"doesn't have the topics user-events; add .*topics create"
+    ):
+        submit(settings, ["user_state"], say=print)
 
 
 def test_cancel_waits_until_the_job_is_gone(
@@ -287,23 +310,135 @@ def test_a_job_reads_the_settings_of_who_submits_it() -> None:
     assert load_settings(environ=environment_of(settings)) == settings
 
 
-def test_what_a_client_says_went_wrong_is_told_without_frames() -> None:
-    said = "INFO start\n\tat a.b(C.java)\njava.lang.Error: no route\n\tat d.e(F.java)\nbye\n"
-    assert job_submission._reason(said) == "java.lang.Error: no route"
-    assert job_submission._reason("first\n\nlast\n") == "first\nlast"
-
-
 @pytest.mark.parametrize(
     ("restore", "mode"),
-    [("file:/c/user_state/a/chk-3", "claim"), ("file:/c/savepoints/savepoint-1", "no_claim")],
+    [("file:/c/user_state/a/chk-3", "CLAIM"), ("file:/c/savepoints/savepoint-1", "NO_CLAIM")],
 )
 def test_only_the_jobs_own_checkpoint_is_taken_over(restore: str, mode: str) -> None:
-    settings = Settings()
-    words = list(
-        job_submission._arguments(
-            settings, Layout.of(settings), "user_state", "file:/c/user_state", restore
-        )
+    asked = configuration(
+        Settings(), checkpoints="file:/c/user_state", restore=restore, allow_lost_state=True
     )
-    at = words.index("--fromSavepoint")
-    assert words[at : at + 4] == ["--fromSavepoint", restore, "--claimMode", mode]
-    assert "-Dexecution.checkpointing.dir=file:/c/user_state" in words
+    assert asked["execution.state-recovery.path"] == restore
+    assert asked["execution.state-recovery.claim-mode"] == mode
+    assert asked["execution.state-recovery.ignore-unclaimed-state"] == "true"
+    assert asked["execution.checkpointing.dir"] == "file:/c/user_state"
+
+
+def test_a_job_without_a_checkpoint_is_asked_for_without_one() -> None:
+    settings = Settings(flink=FlinkSettings(parallelism=2, rest_port=7))
+    asked = configuration(settings, checkpoints=None, restore=None, allow_lost_state=True)
+    assert asked == {
+        "execution.target": "remote",
+        "execution.attached": "false",
+        "rest.address": "127.0.0.1",
+        "rest.port": "7",
+        "parallelism.default": "2",
+    }
+
+
+def test_what_a_cluster_elsewhere_lacks_goes_with_the_job(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "flink").mkdir()
+    (tmp_path / "flink" / "connector.jar").touch()
+    monkeypatch.setattr(job_submission, "fetch_jars", lambda _: tmp_path)
+    settings = Settings(data_dir=tmp_path, flink=FlinkSettings(external="flink.example:80"))
+    asked = configuration(settings, checkpoints=None, restore=None, allow_lost_state=False)
+    assert (asked["rest.address"], asked["rest.port"]) == ("flink.example", "80")
+    connector, pyflink = asked["pipeline.jars"].split(";")
+    assert connector == (tmp_path / "flink" / "connector.jar").as_uri()
+    assert "/flink-python-" in pyflink
+    assert Path(asked["python.files"]).exists()
+
+
+ITEMS = replace(RUNNING, name="item_state", job_id="new-item_state")
+BOTH = ("user_state", "item_state")
+
+
+def test_jobs_are_brought_together_through_one_client(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, runs: Runs
+) -> None:
+    client = FakeClient()
+    monkeypatch.setattr(job_submission, "client_of", lambda _: client)
+    half = replace(ITEMS, running_tasks=1)
+    _use(monkeypatch, FakeCluster([[], [half, RUNNING], [ITEMS, RUNNING]], slots=2))
+    told: list[str] = []
+    done = submit(settings, BOTH, say=told.append)
+    assert {name: one.job.job_id for name, one in done.items()} == {
+        "user_state": "new",
+        "item_state": "new-item_state",
+    }
+    assert client.opened == 1
+    assert told == [
+        "user_state: submitting",
+        "item_state: submitting",
+        "user_state: running, 2 of 2 tasks",
+        "item_state: running, 1 of 2 tasks",
+        "item_state: running, 2 of 2 tasks",
+        "user_state: runs, id new",
+        "item_state: runs, id new-item_state",
+    ]
+
+
+def test_a_job_that_is_refused_keeps_no_other_from_running(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, runs: Runs
+) -> None:
+    monkeypatch.setattr(job_submission, "client_of", lambda _: FakeClient(refuses=("user_state",)))
+    _use(monkeypatch, FakeCluster([[], [ITEMS]], slots=2))
+    told: list[str] = []
+    with pytest.raises(StackError, match=r"^user_state was not taken by Flink:\nno room$"):
+        submit(settings, BOTH, say=told.append)
+    assert told[-1] == "item_state: runs, id new-item_state"
+    assert not wish_of(settings).wanted
+    assert wish_of(settings, "item_state").wanted
+
+
+def test_a_job_that_fails_keeps_no_other_from_running(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, runs: Runs
+) -> None:
+    failed = replace(RUNNING, state="FAILED")
+    half = replace(ITEMS, running_tasks=1)
+    _use(monkeypatch, FakeCluster([[], [failed, half], [failed, ITEMS]], slots=2))
+    wished = {name: wish_of(settings, name) for name in BOTH}
+    done = start(settings, wished, say=print)
+    assert "why new failed" in str(done["user_state"])
+    assert list(done) == list(BOTH)
+    with pytest.raises(StackError, match="user_state is failed"):
+        running(done)
+
+
+def test_the_first_jobs_get_the_slots_that_there_are(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, runs: Runs
+) -> None:
+    _use(monkeypatch, FakeCluster([[], [RUNNING]], slots=1))
+    told: list[str] = []
+    with pytest.raises(StackError, match=r"^item_state needs 1 slots of the 1 that are free"):
+        submit(settings, BOTH, say=told.append)
+    assert told[-1] == "user_state: runs, id new"
+
+
+def test_only_what_is_away_is_submitted(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, runs: Runs
+) -> None:
+    old = replace(RUNNING, job_id="old")
+    _use(monkeypatch, FakeCluster([[old], [old, ITEMS]]))
+    done = submit(settings, BOTH, say=print)
+    assert {name: one.found for name, one in done.items()} == {
+        "user_state": True,
+        "item_state": False,
+    }
+    assert len(runs) == 1
+    assert wish_of(settings).wanted
+
+
+def test_a_cluster_that_goes_away_meanwhile_is_told_as_such(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, runs: Runs
+) -> None:
+    cluster = _use(monkeypatch, FakeCluster([[]], slots=2))
+
+    def away() -> str:
+        raise ClusterAway("no Flink cluster answers")
+
+    monkeypatch.setattr(cluster, "checkpoint_directory", away)
+    with pytest.raises(ClusterAway):
+        submit(settings, BOTH, say=print)

@@ -3,7 +3,8 @@
 # ruff: noqa: ARG002 (the fakes take what the real ones take)
 
 import json
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from freshet import job_watch
 from freshet.flink_cluster import Checkpoint, ClusterAway, Job
-from freshet.job_submission import Submitted
+from freshet.job_submission import JOBS, Submitted
 from freshet.job_watch import FIRST_PAUSE_S, MISSED_AFTER_S, JobWatch
 from freshet.wanted_jobs import WantedJobs, Wish
 from settings import Settings
@@ -53,6 +54,15 @@ class FakeCluster:
 
 
 @dataclass
+class FakeClient:
+    lives: bool = True
+    closed: bool = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
 class Scene:
     """A watch, what it looks at, and what it started."""
 
@@ -60,18 +70,39 @@ class Scene:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     now_s: float = 100.0
     started: list[Wish] = field(default_factory=list)
+    together: list[tuple[str, ...]] = field(default_factory=list)
+    clients: list["FakeClient"] = field(default_factory=list)
+    used: list[object] = field(default_factory=list)
     fails: str = ""
+    fails_only: tuple[str, ...] = JOBS
 
     def __post_init__(self) -> None:
         self.watch = JobWatch(self.settings, clock=lambda: self.now_s)
         self.wishes = WantedJobs(Layout.of(self.settings).jobs, cluster=CLUSTER)
 
-    def start(self, _: Settings, name: str, *, wish: Wish, say: Callable[[str], None]) -> Submitted:
-        self.started.append(wish)
-        if self.fails:
-            raise StackError(self.fails)
-        self.cluster.found = [RUNNING]
-        return Submitted(job=RUNNING, found=False)
+    def start(
+        self,
+        _: Settings,
+        wished: Mapping[str, Wish],
+        *,
+        say: Callable[[str], None],
+        client: object,
+    ) -> dict[str, Submitted | StackError]:
+        self.started.extend(wished.values())
+        self.together.append(tuple(wished))
+        self.used.append(client)
+        failing = self.fails_only if self.fails else ()
+        jobs = {name: replace(RUNNING, name=name) for name in wished if name not in failing}
+        if jobs:
+            self.cluster.found = [*jobs.values()]
+        return {
+            name: Submitted(job=jobs[name], found=False) if name in jobs else StackError(self.fails)
+            for name in wished
+        }
+
+    def client(self, _: Settings) -> "FakeClient":
+        self.clients.append(FakeClient())
+        return self.clients[-1]
 
     def turn(self, *, after_s: float = 0.0) -> None:
         self.now_s += after_s
@@ -88,6 +119,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     monkeypatch.setattr(job_watch, "FlinkCluster", lambda _: cluster)
     scene = Scene(Settings(data_dir=tmp_path), cluster)
     monkeypatch.setattr(job_watch, "start", scene.start)
+    monkeypatch.setattr(job_watch, "client_of", scene.client)
     scene.wishes.keep("user_state", Wish(cluster=CLUSTER, wanted=True))
     return scene
 
@@ -172,6 +204,86 @@ def test_nothing_is_done_while_another_command_works_on_the_job(scene: Scene) ->
         scene.turn(after_s=60)
     assert scene.started == []
     assert scene.wishes.of("user_state").wanted
+
+
+def test_all_that_is_away_is_started_together(scene: Scene) -> None:
+    scene.wishes.keep("item_state", Wish(cluster=CLUSTER, wanted=True))
+    scene.turn()
+    scene.turn(after_s=MISSED_AFTER_S)
+    assert scene.together == [("user_state", "item_state")]
+    assert scene.trouble == ""
+
+
+def test_one_that_cannot_be_started_is_tried_again_alone(scene: Scene) -> None:
+    scene.wishes.keep("item_state", Wish(cluster=CLUSTER, wanted=True))
+    scene.fails, scene.fails_only = "broken code", ("user_state",)
+    scene.turn()
+    scene.turn(after_s=MISSED_AFTER_S)
+    assert scene.trouble == "user_state could not be started: broken code"
+    scene.turn(after_s=FIRST_PAUSE_S)
+    assert scene.together == [("user_state", "item_state"), ("user_state",)]
+
+
+def test_one_that_another_command_works_on_keeps_no_other_away(scene: Scene) -> None:
+    scene.wishes.keep("item_state", Wish(cluster=CLUSTER, wanted=True))
+    scene.turn()
+    with scene.wishes.held("user_state"):
+        scene.turn(after_s=MISSED_AFTER_S)
+    assert scene.together == [("item_state",)]
+
+
+def test_a_client_gets_warm_while_the_cluster_is_away(scene: Scene) -> None:
+    scene.cluster.found = ClusterAway("away")
+    scene.turn()
+    scene.turn(after_s=1)
+    assert len(scene.clients) == 1
+    scene.cluster.found = []
+    scene.turn(after_s=1)
+    assert not scene.clients[0].closed
+    scene.turn(after_s=MISSED_AFTER_S)
+    assert scene.used == scene.clients
+    assert scene.clients[0].closed
+
+
+def test_a_client_that_died_is_not_used(scene: Scene) -> None:
+    scene.cluster.found = ClusterAway("away")
+    scene.turn()
+    scene.clients[0].lives = False
+    scene.turn()
+    assert [one.closed for one in scene.clients] == [True, False]
+    scene.clients[1].lives = False
+    scene.cluster.found = []
+    scene.turn()
+    scene.turn(after_s=MISSED_AFTER_S)
+    assert scene.used == [None]
+
+
+def test_a_client_that_is_not_needed_goes(scene: Scene) -> None:
+    scene.cluster.found = ClusterAway("away")
+    scene.turn()
+    scene.cluster.found = [RUNNING]
+    scene.turn()
+    assert scene.clients[0].closed
+
+
+def test_without_a_wanted_job_there_is_no_client(scene: Scene) -> None:
+    scene.wishes.keep("user_state", Wish(cluster=CLUSTER, wanted=False))
+    scene.cluster.found = ClusterAway("away")
+    scene.turn()
+    assert scene.clients == []
+
+
+def test_a_client_ends_with_the_watch(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.cluster.found = ClusterAway("away")
+    stop = threading.Event()
+
+    def client(settings: Settings) -> FakeClient:
+        stop.set()
+        return scene.client(settings)
+
+    monkeypatch.setattr(job_watch, "client_of", client)
+    scene.watch.run(stop)
+    assert scene.clients[0].closed
 
 
 def test_checkpoints_that_lie_elsewhere_are_remembered(scene: Scene) -> None:
