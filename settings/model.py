@@ -236,6 +236,9 @@ class LakeSettings(Section):
         10, ge=0.5, le=600, description="new files appear this often, with the job's checkpoints"
     )
     timeout_s: float = Field(60, gt=0, le=3_600, description="longest wait for a server's answer")
+    compact_every_s: float = Field(
+        3_600, ge=0, le=604_800, description="`freshet job watch` compacts this often; 0: never"
+    )
 
 
 class RecordSettings(Section):

@@ -151,8 +151,9 @@ def upgrade(
 
 @commands.command()
 def watch(context: typer.Context) -> None:
-    """Bring wanted jobs back when the cluster has lost them, until stopped."""
+    """Bring back wanted jobs that the cluster has lost, and compact the lake, until stopped."""
     from freshet.job_watch import JobWatch
+    from freshet.lake_schedule import LakeSchedule
     from freshet.logs import configure
 
     settings = settings_of(context)
@@ -160,6 +161,7 @@ def watch(context: typer.Context) -> None:
     stop_watching = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop_watching.set())
+    LakeSchedule(settings).start(stop_watching)
     JobWatch(settings).run(stop_watching)
 
 
