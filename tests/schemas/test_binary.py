@@ -124,6 +124,7 @@ def test_what_is_spoilt_reads_as_by_fastavro_alone(
         b"\x80\x00\x00\x00\x00\x00\x00",  # a length of two bytes, though one would do
         b"\x00\x00\x00\x00\x01\x02\x02a\x00\x00",  # a block with its size
         b"\x00\x00\x00\x00\x02\x02a\x02\x02b\x00\x00",  # two blocks
+        b"\x00\x00\x00\x00\x00" + b"\x02\x00\x00\x80\x3f" * 2 + b"\x00",  # two blocks of floats
     ],
 )
 def test_what_avro_allows_and_we_do_not_write_is_read(body: bytes) -> None:
