@@ -26,6 +26,8 @@ from stores.event_log import topic_states
 JOBS = ("user_state", "item_state", "bandit_posteriors", "interaction_lake")
 # What a job imports, on the cluster as on this machine.
 CODE = ("jobs", "operators", "domain", "stores", "schemas", "settings")
+# What it reads beside its code: the emotion classifier.
+FILES = ("serving/models/emotion/1/model.onnx",)
 POLL_S = 0.25
 SLOT_WAIT_S = 20.0
 
@@ -342,6 +344,9 @@ def _code(layout: Layout) -> Path:
         shutil.copytree(
             ROOT / package, target / package, ignore=shutil.ignore_patterns("__pycache__")
         )
+    for file in FILES:
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, target / file)
     return target
 
 

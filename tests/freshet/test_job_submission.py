@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,9 +21,10 @@ from freshet.job_submission import (
     submit,
 )
 from freshet.wanted_jobs import WantedJobs, Wish
+from operators.text_emotion import MODEL_FILE
 from settings import Settings, load_settings
 from settings.model import FlinkSettings, RedisSettings
-from stack.layout import Layout
+from stack.layout import ROOT, Layout
 from stack.part import StackError
 from stores.event_log import TopicState
 
@@ -415,6 +418,41 @@ def test_the_first_jobs_get_the_slots_that_there_are(
     with pytest.raises(StackError, match=r"^item_state needs 1 slots of the 1 that are free"):
         submit(settings, BOTH, say=told.append)
     assert told[-1] == "user_state: runs, id new"
+
+
+def test_a_cluster_elsewhere_gets_the_code_and_the_one_file_that_it_reads(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(job_submission, "fetch_jars", lambda _: tmp_path)
+    shipped = job_submission._shipped(Layout.of(settings))
+    code = Path(shipped["python.files"])
+    assert {one.name for one in code.iterdir()} == {*job_submission.CODE, "serving"}
+    files = [one for one in (code / "serving").rglob("*") if one.is_file()]
+    assert files == [code / MODEL_FILE.relative_to(ROOT)]
+    assert files[0].read_bytes() == MODEL_FILE.read_bytes()
+    code_again = Path(job_submission._shipped(Layout.of(settings))["python.files"])
+    assert code_again == code
+
+
+def test_the_shipped_code_reads_a_text_by_itself(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(job_submission, "fetch_jars", lambda _: tmp_path)
+    code = job_submission._shipped(Layout.of(settings))["python.files"]
+    said = (
+        "from operators.text_emotion import MODEL_FILE, TextClassifier\n"
+        "print(MODEL_FILE, TextClassifier()('so happy').label)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", said],
+        env={"PYTHONPATH": code, "PATH": os.environ["PATH"]},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith(f"{code}/serving/models/emotion"), done.stderr
+    assert done.stdout.split()[-1] == "joy"
 
 
 def test_only_what_is_away_is_submitted(
