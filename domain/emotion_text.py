@@ -11,14 +11,24 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
+from zlib import crc32
 
-PAD, UNKNOWN, FIRST, LAST = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+from domain.emotion_words import feeling_of, negates
 
 # Of a long text its beginning and its end are read, where feelings are mostly said.
-HEAD_TOKENS, TAIL_TOKENS = 38, 24
-MAX_TOKENS = HEAD_TOKENS + TAIL_TOKENS + 2
+HEAD_WORDS, TAIL_WORDS = 38, 24
 MAX_CHARACTERS = 2_000
-LONGEST_WORD = 40
+LONGEST_WORD = 20
+RUN_LENGTHS, PHRASE_LENGTHS = (3, 4, 5), (2, 3)
+NEGATION_REACH = 3
+STOPS = frozenset(".!?,;")
+
+# Rows of the table of words: 0 is none, then signs, then hashes. Phrases have a table of their own.
+WORD_ROWS, PHRASE_ROWS = 2**15, 2**17
+VALENCE_SIGN, TURNED_VALENCE = 9, 20
+FEELING_SIGN, TURNED_FEELING, TURNED_SIGN = 50, 8, 70
+SIGNS = 128
 
 EMOTICONS = MappingProxyType(
     {
@@ -81,8 +91,7 @@ _EMOTICON = re.compile(
 )
 _STRETCHED = re.compile(r"([^\W\d_])\1{2,}")
 _REPEATED_MARK = re.compile(r"([^\w\s])\1{2,}")
-_DOUBLED = re.compile(r"([^\W\d_])\1+")
-_TOKEN = re.compile(r"[^\W_]+|[^\w\s]|_")
+_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)?|[^\w\s]|_")
 _QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "`": "'"})
 
 
@@ -133,67 +142,86 @@ def words_and_marks(text: str) -> list[str]:
     """Words, and marks one by one, of a normalized text.
 
     >>> words_and_marks("i'm happy!")
-    ['i', "'", 'm', 'happy', '!']
+    ["i'm", 'happy', '!']
     """
     return _TOKEN.findall(text)
 
 
-class Vocabulary:
-    """The pieces of words that the model knows, each with its number: its place in the list.
+class Read(NamedTuple):
+    """A text in numbers: for each word the rows of its parts, and the rows of its phrases."""
 
-    >>> pieces = Vocabulary(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "happy", "un", "##happy"])
-    >>> pieces.encode("unhappy!")
-    [2, 5, 6, 1, 3]
+    words: list[list[int]]
+    phrases: list[int]
+
+
+class Reader:
+    """Words into rows of the model's tables: the word, its runs of letters, what is told of it.
+
+    Rows are hashes, so there is no list of words: one never seen is read by its runs of letters.
+    `valences` says of some words how good they are, in halves from -8 to 8; a negation before a
+    word makes it another sign.
+
+    >>> reader = Reader({"good": 4})
+    >>> good, bad = reader.read("good").words[0], reader.read("not good").words[1]
+    >>> [sign for sign in good if sign < SIGNS], [sign for sign in bad if sign < SIGNS]
+    ([13], [33, 70])
     """
 
-    def __init__(self, pieces: Sequence[str]) -> None:
-        self.pieces = tuple(pieces)
-        self._numbers: Mapping[str, int] = {piece: at for at, piece in enumerate(pieces)}
-        missing = [mark for mark in (PAD, UNKNOWN, FIRST, LAST) if mark not in self._numbers]
-        if missing:
-            raise ValueError(f"the vocabulary lacks {', '.join(missing)}; is it the model's file?")
-        self._cut = lru_cache(20_000)(self._cut_word)
+    def __init__(self, valences: Mapping[str, int]) -> None:
+        self._valences = valences
+        self._signs = lru_cache(20_000)(self._signs_of)
 
-    def __len__(self) -> int:
-        return len(self.pieces)
+    def read(self, text: str) -> Read:
+        """Words and phrases of a text; of a long one its beginning and its end."""
+        words = words_and_marks(normalized(text))
+        if len(words) > HEAD_WORDS + TAIL_WORDS:
+            words = words[:HEAD_WORDS] + words[-TAIL_WORDS:]
+        return Read(list(self._rows(words)), _phrases(words))
 
-    def __contains__(self, piece: str) -> bool:
-        return piece in self._numbers
+    def _rows(self, words: Sequence[str]) -> Iterator[list[int]]:
+        turned = 0
+        for word in words:
+            yield [*_parts(word), *self._signs(word, turned=turned > 0)]
+            turned = NEGATION_REACH if negates(word) else 0 if word in STOPS else turned - 1
 
-    def encode(self, text: str) -> list[int]:
-        """Numbers of a text's pieces, at most `MAX_TOKENS`; just the two end marks for no text."""
-        return self.framed(self.numbers(normalized(text)))
+    def _signs_of(self, word: str, *, turned: bool) -> tuple[int, ...]:
+        """What is told of a word, as rows below `SIGNS`."""
+        valence = self._valences.get(word)
+        if valence is None and word.endswith("s"):
+            valence = self._valences.get(word[:-1])
+        feeling = feeling_of(word)
+        signs = []
+        if valence is not None:
+            signs.append(VALENCE_SIGN + valence + TURNED_VALENCE * turned)
+        if feeling is not None:
+            signs.append(FEELING_SIGN + feeling + TURNED_FEELING * turned)
+        return (*signs, TURNED_SIGN) if turned else tuple(signs)
 
-    def numbers(self, text: str) -> list[int]:
-        """Numbers of the pieces of a normalized text, however many."""
-        return [number for word in words_and_marks(text) for number in self._cut(word)]
 
-    def framed(self, numbers: list[int]) -> list[int]:
-        """Pieces between the end marks; the middle of a long text is left out."""
-        if len(numbers) > HEAD_TOKENS + TAIL_TOKENS:
-            numbers = numbers[:HEAD_TOKENS] + numbers[-TAIL_TOKENS:]
-        return [self._numbers[FIRST], *numbers, self._numbers[LAST]]
+@lru_cache(20_000)
+def _parts(word: str) -> tuple[int, ...]:
+    """Rows of a word and of its runs of letters, its ends marked."""
+    runs = [f"={word}"]
+    if word[0].isalnum():
+        marked = f"<{word[:LONGEST_WORD]}>"
+        runs += [
+            marked[at : at + size]
+            for size in RUN_LENGTHS
+            if size < len(marked)
+            for at in range(len(marked) - size + 1)
+        ]
+    return tuple(SIGNS + _hashed(run) % (WORD_ROWS - SIGNS) for run in runs)
 
-    def _cut_word(self, word: str) -> tuple[int, ...]:
-        if word not in self._numbers:
-            shorter = _DOUBLED.sub(r"\1", word)
-            word = shorter if shorter in self._numbers else word
-        return self._longest_first(word) or (self._numbers[UNKNOWN],)
 
-    def _longest_first(self, word: str) -> tuple[int, ...]:
-        """Cut a word into its longest known pieces, from the left; nothing where that fails."""
-        found, at = [], 0
-        while at < len(word) <= LONGEST_WORD:
-            end = next((end for end in range(len(word), at, -1) if self._at(word, at, end)), None)
-            if end is None:
-                return ()
-            found.append(self._numbers[self._piece(word, at, end)])
-            at = end
-        return tuple(found)
+def _phrases(words: Sequence[str]) -> list[int]:
+    """Rows of two and three words in a row, the ends of the text among them."""
+    marked = ["^", *words, "$"]
+    return [
+        _hashed(" ".join(marked[at : at + size])) % PHRASE_ROWS
+        for size in PHRASE_LENGTHS
+        for at in range(len(marked) - size + 1)
+    ]
 
-    def _at(self, word: str, at: int, end: int) -> bool:
-        return self._piece(word, at, end) in self._numbers
 
-    @staticmethod
-    def _piece(word: str, at: int, end: int) -> str:
-        return ("##" if at else "") + word[at:end]
+def _hashed(run: str) -> int:
+    return crc32(run.encode("utf-8", "surrogatepass"))

@@ -1,11 +1,11 @@
 """Reads the emotion of a text with the classifier that ships with the project.
 
 Runs on one thread of a CPU and waits for nothing, so a fold calls it where it stands. The file says
-itself which pieces of words it knows, in which order its labels come, and from which chance on a
-label is named.
+itself how good some words are, in which order its labels come, and from which chance on a label is
+named.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,12 +14,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from domain.emotion import LABELS, TextEmotion
-from domain.emotion_text import Vocabulary
+from domain.emotion_text import Read, Reader
 
 MODEL_FILE = Path(__file__).parent.parent / "serving/models/emotion/1/model.onnx"
 CACHED_TEXTS = 4_096
-# A text without a piece is only framed, and says nothing.
-FRAME = 2
 
 
 class EmotionModelError(Exception):
@@ -27,11 +25,7 @@ class EmotionModelError(Exception):
 
 
 class TextClassifier:
-    """Texts in, emotions out; the last texts are remembered.
-
-    Reading is a pure function of the text: the model gets one text at a time, because what it
-    computes is rounded by the greatest number in a run, and would differ a little in company.
-    """
+    """Texts in, emotions out, one at a time; the last ones are remembered."""
 
     def __init__(self, file: Path = MODEL_FILE, *, cached_texts: int = CACHED_TEXTS) -> None:
         self._session = _session(file)
@@ -42,7 +36,7 @@ class TextClassifier:
                 "make it with python -m training.emotion"
             )
         self.release = told["release"]
-        self._pieces = Vocabulary(told["pieces"].split("\n"))
+        self._reader = Reader(valences_of(told["valences"]))
         self._thresholds = tuple(float(chance) for chance in told["thresholds"].split(","))
         self._remembered = lru_cache(cached_texts)(self._classify)
 
@@ -51,13 +45,32 @@ class TextClassifier:
         return self._remembered(text)
 
     def _classify(self, text: str) -> TextEmotion | None:
-        numbers = self._pieces.encode(text)
-        if len(numbers) <= FRAME:
+        read = self._reader.read(text)
+        if not read.words:
             return None
-        chances, axes = self._session.run(
-            ["CHANCES", "VAD"], {"PIECES": np.array([numbers], np.int64)}
-        )
-        return emotion_of(chances[0], axes[0], thresholds=self._thresholds)
+        chances, axes = self._session.run(["CHANCES", "VAD"], inputs_of(read))
+        return emotion_of(chances, axes, thresholds=self._thresholds)
+
+
+def inputs_of(read: Read) -> dict[str, NDArray[np.int64]]:
+    """A text as the file takes it: a line for each word, filled up with 0.
+
+    >>> inputs_of(Read([[5], [6, 7]], [8]))["WORDS"].tolist()
+    [[5, 0], [6, 7]]
+    """
+    widest = max(map(len, read.words))
+    words = [row + [0] * (widest - len(row)) for row in read.words]
+    return {"WORDS": np.array(words, np.int64), "PHRASES": np.array(read.phrases, np.int64)}
+
+
+def valences_of(told: str) -> Mapping[str, int]:
+    r"""How good words are, from lines of a word and a number.
+
+    >>> valences_of("good 4\nbad -5")
+    {'good': 4, 'bad': -5}
+    """
+    pairs = (line.rsplit(" ", 1) for line in told.split("\n") if line)
+    return {word: int(valence) for word, valence in pairs}
 
 
 def emotion_of(

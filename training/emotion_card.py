@@ -8,13 +8,10 @@ from training.emotion_scores import Scores
 TEMPLATE = Path(__file__).with_suffix(".txt")
 
 
-def card(scores: Scores, *, layers: int, pieces: int, epochs: int, size: int) -> str:
+def card(scores: Scores, *, size: int) -> str:
     """The card of a file of `size` bytes."""
     valence, arousal, dominance = scores.vad_correlation
     return TEMPLATE.read_text(encoding="utf-8").format(
-        layers=layers,
-        pieces=pieces,
-        epochs=epochs,
         megabytes=size / 1e6,
         rows=_rows(scores.f1),
         valence=valence,

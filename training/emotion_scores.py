@@ -114,30 +114,31 @@ def _smoothed(column: Floats) -> Floats:
 
 
 def calibration(logits: Floats, right: Mask, *, rounds: int = 30) -> tuple[Floats, Floats]:
-    """Slope and offset for each column, so that chances are as often right as they say (Platt).
+    """Slopes [part, label] and offsets [label] that blend logits [text, part, label].
 
-    >>> logits = np.array([[-2.0], [-2.0], [2.0], [2.0]] * 50, np.float32)
+    A logistic regression for each label: chances are then as often right as they say (Platt).
+
+    >>> logits = np.array([[[-2.0]], [[-2.0]], [[2.0]], [[2.0]]] * 50, np.float32)
     >>> slopes, offsets = calibration(logits, np.array([[False], [True], [True], [False]] * 50))
-    >>> abs(float(slopes[0])) < 0.01
+    >>> abs(float(slopes[0, 0])) < 0.01
     True
     """
-    fitted = [_fit(logits[:, at], right[:, at], rounds) for at in range(logits.shape[1])]
-    return (
-        np.array([slope for slope, _ in fitted], np.float32),
-        np.array([offset for _, offset in fitted], np.float32),
-    )
+    fitted = [_fit(logits[:, :, at], right[:, at], rounds) for at in range(logits.shape[2])]
+    found = np.array(fitted, np.float32).T
+    return found[:-1], found[-1]
 
 
-def _fit(logits: Floats, right: Mask, rounds: int) -> tuple[float, float]:
+def _fit(logits: Floats, right: NDArray[np.bool_], rounds: int) -> NDArray[np.float64]:
     """Newton's method on the log likelihood, from no knowledge and by steps that can't run away."""
-    design = np.stack([logits, np.ones_like(logits)], 1).astype(np.float64)
-    found = np.zeros(2)
+    design = np.column_stack([logits, np.ones(len(logits))]).astype(np.float64)
+    found = np.zeros(design.shape[1])
     for _ in range(rounds):
         chance = 1 / (1 + np.exp(-design @ found))
         slope = design.T @ (right - chance)
-        curve = (design * (chance * (1 - chance))[:, None]).T @ design + 1e-6 * np.eye(2)
-        found = found + np.clip(np.linalg.solve(curve, slope), -1.0, 1.0)
-    return float(found[0]), float(found[1])
+        curve = (design * (chance * (1 - chance))[:, None]).T @ design
+        step = np.linalg.solve(curve + 1e-6 * np.eye(len(found)), slope)
+        found = found + np.clip(step, -1.0, 1.0)
+    return found
 
 
 def calibration_error(confidence: NDArray[np.float64], right: Mask) -> float:

@@ -4,16 +4,21 @@ from hypothesis import strategies as st
 
 from domain.emotion_text import (
     EMOTICONS,
-    HEAD_TOKENS,
+    FEELING_SIGN,
+    HEAD_WORDS,
     MAX_CHARACTERS,
-    MAX_TOKENS,
-    TAIL_TOKENS,
-    Vocabulary,
+    PHRASE_ROWS,
+    SIGNS,
+    TAIL_WORDS,
+    TURNED_FEELING,
+    TURNED_SIGN,
+    TURNED_VALENCE,
+    VALENCE_SIGN,
+    WORD_ROWS,
+    Reader,
     normalized,
     words_and_marks,
 )
-
-MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
 @pytest.mark.parametrize(
@@ -64,53 +69,81 @@ def test_any_text_can_be_read_and_a_second_reading_changes_little(text: str) -> 
     assert not any(char.isupper() for char in read if char.isascii())
 
 
-def test_words_are_cut_into_the_longest_known_pieces() -> None:
-    pieces = Vocabulary([*MARKS, "un", "unhap", "##happy", "##py", "##hap"])
-    assert pieces.encode("unhappy") == [2, 5, 7, 3]
+def signs(row: list[int]) -> list[int]:
+    return [one for one in row if one < SIGNS]
 
 
-def test_a_word_that_can_not_be_cut_is_unknown_as_a_whole() -> None:
-    pieces = Vocabulary([*MARKS, "un", "happy"])
-    assert pieces.encode("unhappy happy") == [2, 1, 5, 3]
-    assert pieces.encode("x" * 500) == [2, 1, 3]
+def test_a_word_is_read_by_itself_and_by_its_runs_of_letters() -> None:
+    (lamp,), (mug,) = Reader({}).read("lamp").words, Reader({}).read("mug").words
+    # <la lam amp mp>, <lam lamp amp>, <lamp lamp>, and the word
+    assert len(lamp) == 1 + 4 + 3 + 2
+    assert len(mug) == 1 + 3 + 2
+    assert set(lamp).isdisjoint(mug)
 
 
-def test_a_word_longer_than_words_are_is_unknown() -> None:
-    pieces = Vocabulary([*MARKS, "a", "##a", "##b"])
-    assert pieces.encode("ab" * 20) == [2, 4, 6, *[5, 6] * 19, 3]
-    assert pieces.encode("ab" * 20 + "a") == [2, 1, 3]
+def test_a_misspelt_word_shares_runs_with_the_right_one() -> None:
+    (right,), (wrong,) = (Reader({}).read(word).words for word in ("terrible", "terible"))
+    assert len(set(right) & set(wrong)) >= 8
 
 
-def test_a_stretched_word_is_known_by_its_short_form() -> None:
-    pieces = Vocabulary([*MARKS, "so", "good", "n", "##o"])
-    assert pieces.encode("SOOOO goooood nooo") == [2, 4, 5, 6, 7, 7, 3]
-    assert Vocabulary([*MARKS, "no"]).encode("noooo") == [2, 4, 3]
+def test_a_mark_is_read_by_itself() -> None:
+    assert [len(row) for row in Reader({}).read("ok!").words][1:] == [1]
+
+
+def test_how_good_a_word_is_stands_beside_it() -> None:
+    reader = Reader({"good": 4, "lamp": -8})
+    assert [signs(row) for row in reader.read("good lamps are").words] == [[13], [1], []]
+
+
+def test_a_negation_turns_three_words_or_to_a_stop() -> None:
+    reader = Reader({"good": 4})
+    far = [signs(row) for row in reader.read("not a b good good").words]
+    assert far == [[], [70], [70], [33, 70], [13]]
+    near = [signs(row) for row in reader.read("not a. good").words]
+    assert near == [[], [70], [70], [13]]
+
+
+def test_a_named_feeling_stands_beside_its_word() -> None:
+    reader = Reader({})
+    assert [signs(row) for row in reader.read("terrifying don't terrify").words] == [
+        [52],
+        [],
+        [60, 70],
+    ]
+
+
+def test_phrases_know_the_ends_of_a_text() -> None:
+    reader = Reader({})
+    assert len(reader.read("one two").phrases) == 3 + 2
+    assert set(reader.read("one two").phrases) & set(reader.read("one").phrases)
 
 
 def test_of_a_long_text_the_middle_is_left_out() -> None:
-    pieces = Vocabulary([*MARKS, "a", "b", "c"])
-    read = pieces.encode("a " * 50 + "b " * 50 + "c " * 50)
-    assert len(read) == MAX_TOKENS == 64
-    assert read[1 : 1 + HEAD_TOKENS] == [4] * HEAD_TOKENS
-    assert read[-1 - TAIL_TOKENS : -1] == [6] * TAIL_TOKENS
+    reader = Reader({})
+    (a,), (c,) = reader.read("a").words, reader.read("c").words
+    read = reader.read("a " * 50 + "b " * 50 + "c " * 50).words
+    assert read == [a] * HEAD_WORDS + [c] * TAIL_WORDS
 
 
-def test_no_text_is_just_framed() -> None:
-    assert Vocabulary(MARKS).encode(" [NAME] ") == [2, 3]
-
-
-def test_a_list_without_the_marks_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"lacks \[CLS\], \[SEP\]; is it the model's file"):
-        Vocabulary(["[PAD]", "[UNK]"])
+def test_no_text_has_no_words() -> None:
+    assert Reader({}).read(" [NAME] ").words == []
 
 
 def test_marks_stand_alone() -> None:
-    assert words_and_marks("don't!? a_b") == ["don", "'", "t", "!", "?", "a", "_", "b"]
+    assert words_and_marks("don't!? a_b's '") == ["don't", "!", "?", "a", "_", "b's", "'"]
 
 
-@given(st.text(alphabet=st.characters(codec="ascii")))
-def test_numbers_are_those_of_pieces(text: str) -> None:
-    pieces = Vocabulary(
-        [*MARKS, *map(chr, range(33, 127)), *(f"##{chr(c)}" for c in range(97, 123))]
-    )
-    assert all(0 <= number < len(pieces) for number in pieces.encode(text))
+@given(st.text(), st.dictionaries(st.sampled_from(["good", "bad"]), st.integers(-8, 8)))
+def test_any_text_is_in_the_tables(text: str, valences: dict[str, int]) -> None:
+    read = Reader(valences).read(f"{text} not good bad")
+    assert all(0 < one < WORD_ROWS for row in read.words for one in row)
+    assert all(0 <= one < PHRASE_ROWS for one in read.phrases)
+    assert len(read.words) <= HEAD_WORDS + TAIL_WORDS
+
+
+def test_signs_have_a_number_each() -> None:
+    valences = {VALENCE_SIGN + at + turn for at in range(-8, 9) for turn in (0, TURNED_VALENCE)}
+    feelings = {FEELING_SIGN + at + turn for at in range(6) for turn in (0, TURNED_FEELING)}
+    assert len(valences | feelings | {TURNED_SIGN}) == 2 * 17 + 2 * 6 + 1
+    assert max(*valences, *feelings, TURNED_SIGN) < SIGNS
+    assert min(valences) > 0

@@ -41,12 +41,19 @@ def test_plain_sentences_are_read(classify: TextClassifier, text: str, label: La
     [
         ("i love it", "I LOVE IT"),
         ("i love it", "[NAME] i love it https://example.org"),
-        ("this is very good", "this is veryyyyyy good"),
         ("it\u2019s great", "it's great"),
     ],
 )
 def test_what_says_nothing_changes_nothing(classify: TextClassifier, one: str, other: str) -> None:
     assert classify(one) == classify(other)
+
+
+def test_a_stretched_word_changes_little(classify: TextClassifier) -> None:
+    plain, stretched = classify("this is very good"), classify("this is veryyyyyy goooood")
+    assert plain is not None
+    assert stretched is not None
+    assert stretched.named == plain.named == ("joy",)
+    assert stretched.valence == pytest.approx(plain.valence, abs=0.2)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "[NAME]", "https://example.org", "\u200d"])

@@ -6,11 +6,11 @@ import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
 
-RESULTS = ("CHANCES", "VAD")
+ASKED, TOLD = ("WORDS", "PHRASES"), ("CHANCES", "VAD")
 
 
 class TritonPythonModel:
-    """One session on one thread; text by text, so that none depends on its company."""
+    """One session on one thread, one text a call."""
 
     def initialize(self, args):
         folder = Path(args["model_repository"]) / args["model_version"]
@@ -25,9 +25,12 @@ class TritonPythonModel:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request):
-        texts = pb_utils.get_input_tensor_by_name(request, "PIECES").as_numpy()
-        read = [self.session.run(RESULTS, {"PIECES": text[text != 0][None]}) for text in texts]
-        columns = [np.concatenate(column) for column in zip(*read)]
+        asked = {
+            name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in ASKED
+        }
         return pb_utils.InferenceResponse(
-            [pb_utils.Tensor(name, column) for name, column in zip(RESULTS, columns)]
+            [
+                pb_utils.Tensor(name, values)
+                for name, values in zip(TOLD, self.session.run(TOLD, asked))
+            ]
         )
