@@ -14,7 +14,7 @@ from bench.result import save
 from bench.session_logs import DAY_MS, HOUR_MS, REDUCED, Market, News, Step, retail
 from domain.item_pairs import pairs_of
 from domain.neighbors import HALF_LIVES_MS
-from domain.session import RecentItem
+from domain.session import RECENT_ITEMS, RecentItem
 from operators.counting import Tally
 from operators.item_state import ItemFold
 from operators.messages import Incoming
@@ -125,7 +125,7 @@ def _messages(steps: Sequence[Step]) -> tuple[list[tuple[bytes, bytes, int]], fl
         ]
         spent_s += process_time() - began
         earlier.append(RecentItem(step.item_id, step.at_ms, step.kind))
-        del earlier[:-10]
+        del earlier[:-RECENT_ITEMS]
     return found, spent_s
 
 

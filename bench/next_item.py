@@ -11,7 +11,7 @@ from zlib import crc32
 from bench.session_logs import Step
 from domain.item_pairs import pairs_of
 from domain.neighbors import SIZE, Neighbors, meet, ranked
-from domain.session import RecentItem
+from domain.session import RECENT_ITEMS, RecentItem
 from schemas.types import UserEvent
 
 SHOWN = 20
@@ -153,7 +153,7 @@ def measured(
             if asking:
                 ranks[name].append(_rank(teller.foretell(step.session, items), step.item_id))
             began = process_time()
-            teller.learn(step, earlier[-10:])
+            teller.learn(step, earlier[-RECENT_ITEMS:])
             spent_s[name] += process_time() - began
         earlier.append(RecentItem(step.item_id, step.at_ms, step.kind))
     return {
