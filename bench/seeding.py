@@ -22,7 +22,8 @@ from schemas.types import (
 )
 from settings import Settings
 from stores.event_log import create_topics
-from stores.online import OnlineWriter, connect
+from stores.online import OnlineWriter
+from stores.redis_server import connect
 from stores.vectors import VectorWriter, ensure_collections
 
 CATEGORIES = ("mugs", "lamps", "bags", "cards", "clocks", "candles", "toys", "tins")

@@ -15,7 +15,7 @@ from schemas.redis_keys import BANDIT, CONTEXT, EMBEDDING, ITEM
 from schemas.topics import BANDIT_POSTERIORS, EMBEDDING_UPDATES, ITEM_POPULARITY, USER_SNAPSHOTS
 from schemas.types import BanditPosterior, EmbeddingUpdate, ItemPopularity, UserSnapshot
 from settings import Settings
-from stores.online import connect, translated
+from stores.redis_server import connect, translated
 from stores.views import context_json, embedding_bytes
 from writers.described import described
 

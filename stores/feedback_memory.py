@@ -1,13 +1,11 @@
 """What was already accepted: answers by idempotency key, and feedback of the last minute."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Self
 
 from schemas.redis_keys import FEEDBACK_DEDUP, FEEDBACK_IDEMPOTENCY
-from stores.online import connect_async, disconnect, translated
+from stores.redis_server import RedisReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +33,17 @@ class Remembered:
 NOTHING = Remembered(answer=None, requests=())
 
 
-class FeedbackMemory:
+class FeedbackMemory(RedisReader):
     """Reads and writes in one round trip each, within its time or `StoreUnavailable`."""
-
-    def __init__(self, url: str, *, timeout_ms: int, connections: int = 16) -> None:
-        self._timeout_s = timeout_ms / 1000
-        self._client = connect_async(url, timeout_s=self._timeout_s, connections=connections)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await disconnect(self._client)
 
     async def recall(
         self, deeds: Sequence[Deed], *, user_id: str, idempotency_key: str | None
     ) -> Remembered:
         """What is remembered of some deeds and of a key."""
         keys = [deed.key for deed in deeds]
-        with translated():
-            async with asyncio.timeout(self._timeout_s):
-                found = await self._client.mget([answer_key(user_id, idempotency_key), *keys])
+        async with self._asking() as pipeline:
+            pipeline.mget([answer_key(user_id, idempotency_key), *keys])
+            (found,) = await pipeline.execute()
         return Remembered(
             answer=found[0] if idempotency_key else None,
             requests=tuple(None if one is None else one.decode() for one in found[1:]),
@@ -75,17 +59,13 @@ class FeedbackMemory:
         answer: bytes,
     ) -> None:
         """Keep deeds for a minute, and the answer to a key for a day."""
-        with translated():
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._client.pipeline(transaction=False) as pipeline,
-            ):
-                for deed in deeds:
-                    pipeline.set(deed.key, request_id, ex=FEEDBACK_DEDUP.ttl_s)
-                if idempotency_key:
-                    key = answer_key(user_id, idempotency_key)
-                    pipeline.set(key, answer, ex=FEEDBACK_IDEMPOTENCY.ttl_s)
-                await pipeline.execute()
+        async with self._asking() as pipeline:
+            for deed in deeds:
+                pipeline.set(deed.key, request_id, ex=FEEDBACK_DEDUP.ttl_s)
+            if idempotency_key:
+                key = answer_key(user_id, idempotency_key)
+                pipeline.set(key, answer, ex=FEEDBACK_IDEMPOTENCY.ttl_s)
+            await pipeline.execute()
 
 
 def answer_key(user_id: str, idempotency_key: str | None) -> str:

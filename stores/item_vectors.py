@@ -10,7 +10,7 @@ from typing import cast
 
 from schemas.redis_keys import ITEM
 from stores.errors import StoreUnavailable
-from stores.online import connect, translated
+from stores.redis_server import connect, translated
 from stores.views import Vector, vector_of
 
 FIRST_PAUSE_S = 0.05

@@ -1,20 +1,19 @@
 """Which items are met beside an item, in the online store."""
 
-import asyncio
 import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from schemas.redis_keys import NEIGHBORS
 from schemas.types import ItemNeighbors
-from stores.online import OnlineWriter, connect_async, disconnect, newer, translated
+from stores.online import OnlineWriter, newer
+from stores.redis_server import RedisReader
 
 SCRIPT = "neighbors"
-CONNECTIONS = 16
 READ = ["version", "timestamp_ms", "neighbors", "scores"]
 
 log = logging.getLogger(__name__)
@@ -46,35 +45,17 @@ class NeighborsWriter:
         return self._online.run_script(SCRIPT, (_call(one) for one in latest.values()))
 
 
-class NeighborsReader:
+class NeighborsReader(RedisReader):
     """Reads for the service, each call within its time or `StoreUnavailable`; creates no keys."""
-
-    def __init__(self, url: str, *, timeout_ms: int, connections: int = CONNECTIONS) -> None:
-        self._timeout_s = timeout_ms / 1000
-        self._client = connect_async(url, timeout_s=self._timeout_s, connections=connections)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await disconnect(self._client)
 
     async def of(self, item_ids: Sequence[str]) -> list[NeighborsView | None]:
         """Read items in one round trip, in their order; None for those without neighbours."""
         if not item_ids:
             return []
-        with translated():
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._client.pipeline(transaction=False) as pipeline,
-            ):
-                for item_id in item_ids:
-                    pipeline.hmget(NEIGHBORS.of(item_id), READ)
-                found = await pipeline.execute()
+        async with self._asking() as pipeline:
+            for item_id in item_ids:
+                pipeline.hmget(NEIGHBORS.of(item_id), READ)
+            found = await pipeline.execute()
         return [_view(*one) for one in zip(item_ids, found, strict=True)]
 
 

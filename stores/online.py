@@ -1,13 +1,10 @@
 """The online store: Redis, or any server that speaks its protocol."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import redis
-from redis import asyncio as aioredis
 from redis import exceptions as failures
 
 from schemas.redis_keys import (
@@ -31,7 +28,7 @@ from schemas.types import (
     ItemSnapshot,
     UserSnapshot,
 )
-from stores.errors import StoreRejected, StoreUnavailable
+from stores.redis_server import RedisReader, translated
 from stores.users import Describe, embedding_calls, say_nothing, user_calls
 from stores.views import (
     CATALOG_PART,
@@ -45,11 +42,9 @@ from stores.views import (
     user_view,
 )
 
-STORE = "Redis"
 LUA = Path(__file__).with_name("lua")
 # A deleted item is remembered for as long as a writer may be late with an older version of it.
 TOMBSTONE_S = DAY_S
-CONNECTIONS = 64
 USER_VALUES = (CONTEXT, EMBEDDING, EMBEDDING_DAY, EMBEDDING_SESSION)
 
 SnapshotT = TypeVar(
@@ -62,57 +57,6 @@ SnapshotT = TypeVar(
     BanditPosterior,
 )
 ItemT = TypeVar("ItemT", ItemSnapshot, ItemPopularity)
-
-# The server is there but can't work now; everything else it answers is about what was asked.
-PASSING = (
-    failures.OutOfMemoryError,
-    failures.ReadOnlyError,
-    failures.TryAgainError,
-    failures.ClusterDownError,
-    failures.MasterDownError,
-)
-
-
-def connect(url: str, *, timeout_s: float = 5.0) -> "redis.Redis":
-    """Make a client for writers; it connects when it's first used, and again when it must."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        health_check_interval=30,
-    )
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn the client's errors into the stores' own."""
-    try:
-        yield
-    except PASSING as error:
-        raise StoreUnavailable(STORE, error) from error
-    except failures.ResponseError as error:
-        passing = str(error).startswith(("MISCONF", "NOREPLICAS", "LOADING", "BUSY"))
-        raise (StoreUnavailable if passing else StoreRejected)(STORE, error) from error
-    except (failures.RedisError, OSError) as error:
-        raise StoreUnavailable(STORE, f"{type(error).__name__} {error}".strip()) from error
-
-
-def connect_async(url: str, *, timeout_s: float, connections: int) -> aioredis.Redis:
-    """Make a client whose calls fail in time, also while all its connections are in use."""
-    pool = aioredis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-    )
-    return aioredis.Redis(connection_pool=pool)
-
-
-async def disconnect(client: aioredis.Redis) -> None:
-    """Let go of the connections; a client doesn't close a pool that it was given."""
-    await client.aclose()
-    await client.connection_pool.disconnect()
 
 
 class OnlineWriter:
@@ -216,22 +160,10 @@ def _flat(fields: dict[str, Any]) -> Iterator[Any]:
         yield value
 
 
-class OnlineReader:
+class OnlineReader(RedisReader):
     """Reads for the service, each call within its time or `StoreUnavailable`; creates no keys."""
 
-    def __init__(self, url: str, *, timeout_ms: int, connections: int = CONNECTIONS) -> None:
-        self._timeout_s = timeout_ms / 1000
-        self._client = connect_async(url, timeout_s=self._timeout_s, connections=connections)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await disconnect(self._client)
+    CONNECTIONS = 64
 
     async def ping(self) -> None:
         """Raise `StoreUnavailable` unless the server answers."""
@@ -279,12 +211,10 @@ class OnlineReader:
             yield items
 
     async def _read(self, *commands: tuple[Any, ...]) -> list[Any]:
-        with translated():
-            async with asyncio.timeout(self._timeout_s):
-                async with self._client.pipeline(transaction=False) as pipeline:
-                    for command in commands:
-                        pipeline.execute_command(*command)
-                    return await pipeline.execute()
+        async with self._asking() as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            return await pipeline.execute()
 
 
 def _scored(flat: Sequence[bytes]) -> list[tuple[bytes, float]]:

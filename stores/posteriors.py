@@ -1,20 +1,19 @@
 """What rewards taught of items in segments, in the online store."""
 
-import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from schemas.redis_keys import BANDIT
 from schemas.types import BanditPosterior
-from stores.online import OnlineWriter, connect_async, disconnect, newer, translated
+from stores.online import OnlineWriter, newer
+from stores.redis_server import RedisReader
 from stores.views import Vector
 
 SCRIPT = "bandit"
-CONNECTIONS = 16
 
 # Where each field of a view lies in the hash, beside version and log time.
 NUMBERS = ("alpha", "beta", "prior_alpha", "prior_beta")
@@ -65,36 +64,18 @@ class PosteriorWriter:
         return self._online.run_script(SCRIPT, (_call(*one) for one in latest.items()))
 
 
-class PosteriorReader:
+class PosteriorReader(RedisReader):
     """Reads for the service, each call within its time or `StoreUnavailable`; creates no keys."""
-
-    def __init__(self, url: str, *, timeout_ms: int, connections: int = CONNECTIONS) -> None:
-        self._timeout_s = timeout_ms / 1000
-        self._client = connect_async(url, timeout_s=self._timeout_s, connections=connections)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await disconnect(self._client)
 
     async def many(self, item_ids: Sequence[str], segment: str) -> list[PosteriorView | None]:
         """Read items in one segment in one round trip, in their order; None for unknown ones."""
         if not item_ids:
             return []
         keys = [BANDIT.of(item_id, segment) for item_id in item_ids]
-        with translated():
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._client.pipeline(transaction=False) as pipeline,
-            ):
-                for key in keys:
-                    pipeline.hmget(key, list(READ))
-                found = await pipeline.execute()
+        async with self._asking() as pipeline:
+            for key in keys:
+                pipeline.hmget(key, list(READ))
+            found = await pipeline.execute()
         return [_view(*one) for one in zip(keys, found, strict=True)]
 
 

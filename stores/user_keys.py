@@ -1,10 +1,9 @@
 """All that the online store holds of one user, key by key: to look at it, and to see it gone."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from schemas.redis_keys import (
     CONTEXT,
@@ -18,7 +17,7 @@ from schemas.redis_keys import (
     USER_SESSION,
     RedisKey,
 )
-from stores.online import connect_async, disconnect, translated
+from stores.redis_server import RedisReader
 
 # Not among them is the time at which a user was forgotten, which keeps late writers out.
 OF_USER = (
@@ -31,7 +30,6 @@ OF_USER = (
     USER_AGGREGATES,
     USER_SESSION,
 )
-CONNECTIONS = 4
 READS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "string": ("GET", ()),
     "hash": ("HGETALL", ()),
@@ -50,18 +48,10 @@ class StoredKey:
     value: Any
 
 
-class UserKeys:
+class UserKeys(RedisReader):
     """Reads what is stored of users, each call within its time or `StoreUnavailable`."""
 
-    def __init__(self, url: str, *, timeout_ms: int) -> None:
-        self._timeout_s = timeout_ms / 1000
-        self._client = connect_async(url, timeout_s=self._timeout_s, connections=CONNECTIONS)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await disconnect(self._client)
+    CONNECTIONS = 4
 
     async def read(self, user_id: str, *, visits: Sequence[str] = ()) -> list[StoredKey]:
         """Read each key of a user, also of visits known from before; those that are there."""
@@ -82,14 +72,12 @@ class UserKeys:
     async def _read(self, keys: Sequence[tuple[RedisKey, str]]) -> list[StoredKey]:
         if not keys:
             return []
-        with translated():
-            async with asyncio.timeout(self._timeout_s):
-                async with self._client.pipeline(transaction=False) as pipeline:
-                    for family, name in keys:
-                        command, arguments = READS[family.kind]
-                        pipeline.execute_command(command, name, *arguments)
-                        pipeline.ttl(name)
-                    told = await pipeline.execute()
+        async with self._asking() as pipeline:
+            for family, name in keys:
+                command, arguments = READS[family.kind]
+                pipeline.execute_command(command, name, *arguments)
+                pipeline.ttl(name)
+            told = await pipeline.execute()
         return [
             StoredKey(name=name, family=family, ttl_s=ttl_s, value=value)
             for (family, name), value, ttl_s in zip(keys, told[::2], told[1::2], strict=True)

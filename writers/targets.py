@@ -24,10 +24,11 @@ from schemas.types import (
 )
 from stores.engagement import EngagementWriter
 from stores.neighbors import NeighborsWriter
-from stores.online import OnlineWriter, connect
+from stores.online import OnlineWriter
 from stores.posteriors import PosteriorWriter
 from stores.records.database import Database
 from stores.records.learned import LearnedWriter
+from stores.redis_server import connect
 from stores.vectors import VectorWriter, ensure_collections
 from writers.batch import Carried, of_kind
 from writers.described import described

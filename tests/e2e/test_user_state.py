@@ -25,7 +25,7 @@ from schemas.types import (
 )
 from stack.local import LocalStack
 from stores.event_log import EventLog
-from stores.online import connect
+from stores.redis_server import connect
 from tests.e2e.streams import (
     assert_counts_equal_recount,
     eventually,

@@ -8,7 +8,8 @@ import redis
 from settings import Settings, load_settings
 from stack.local import LocalStack
 from stores.event_log import create_topics
-from stores.online import OnlineReader, OnlineWriter, connect
+from stores.online import OnlineReader, OnlineWriter
+from stores.redis_server import connect
 from stores.vectors import ensure_collections
 
 

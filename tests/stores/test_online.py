@@ -9,7 +9,8 @@ from schemas.redis_keys import CONTEXT, EMBEDDING, INTERACTIONS, SESSION, TRENDI
 from schemas.types import EmbeddingUpdate
 from stack.local import LocalStack
 from stores.errors import StoreRejected, StoreUnavailable
-from stores.online import OnlineReader, OnlineWriter, connect
+from stores.online import OnlineReader, OnlineWriter
+from stores.redis_server import connect
 from stores.views import ItemView
 from tests.stores.records import (
     NOW_MS,

@@ -13,7 +13,8 @@ from schemas.types import Impression, UserEvent
 from settings import Settings
 from stack.local import LocalStack
 from stores.event_log import read
-from stores.online import OnlineWriter, connect
+from stores.online import OnlineWriter
+from stores.redis_server import connect
 from stores.vectors import VectorWriter
 
 pytestmark = pytest.mark.e2e

@@ -1,0 +1,89 @@
+"""A server that speaks Redis: clients, their errors, and calls that end in their time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import ClassVar, Self
+
+import redis
+from redis import asyncio as aioredis
+from redis import exceptions as failures
+from redis.asyncio.client import Pipeline
+
+from stores.errors import StoreRejected, StoreUnavailable
+
+STORE = "Redis"
+
+# The server is there but can't work now; everything else it answers is about what was asked.
+PASSING = (
+    failures.OutOfMemoryError,
+    failures.ReadOnlyError,
+    failures.TryAgainError,
+    failures.ClusterDownError,
+    failures.MasterDownError,
+)
+
+
+def connect(url: str, *, timeout_s: float = 5.0) -> "redis.Redis":
+    """Make a client for writers; it connects when it's first used, and again when it must."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        health_check_interval=30,
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the client's errors into the stores' own."""
+    try:
+        yield
+    except PASSING as error:
+        raise StoreUnavailable(STORE, error) from error
+    except failures.ResponseError as error:
+        passing = str(error).startswith(("MISCONF", "NOREPLICAS", "LOADING", "BUSY"))
+        raise (StoreUnavailable if passing else StoreRejected)(STORE, error) from error
+    except (failures.RedisError, OSError) as error:
+        raise StoreUnavailable(STORE, f"{type(error).__name__} {error}".strip()) from error
+
+
+class RedisReader:
+    """What asks a server within a time, or raises `StoreUnavailable`. Use it with `async with`.
+
+    It connects when it is first used. A call also fails in time while all connections are in use.
+    """
+
+    CONNECTIONS: ClassVar[int] = 16
+
+    def __init__(self, url: str, *, timeout_ms: int, connections: int | None = None) -> None:
+        self._timeout_s = timeout_ms / 1000
+        self._pool = aioredis.BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections or self.CONNECTIONS,
+            timeout=self._timeout_s,
+            socket_timeout=self._timeout_s,
+            socket_connect_timeout=self._timeout_s,
+        )
+        self._client = aioredis.Redis(connection_pool=self._pool)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the connections; a client doesn't close a pool that it was given."""
+        await self._client.aclose()
+        await self._pool.disconnect()
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Pipeline]:
+        """One round trip: what is put into the pipeline and executed inside."""
+        with translated():
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._client.pipeline(transaction=False) as pipeline,
+            ):
+                yield pipeline
