@@ -1,11 +1,13 @@
 """What people did with items, and where items trend, in the online store."""
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from schemas.redis_keys import ITEM, ITEM_FEATURES, TRENDING
 from schemas.types import ItemEngagement
-from stores.online import OnlineWriter, newer
+from stores.newest import newest
+from stores.online import OnlineWriter
 
 SCRIPT = "engagement"
 # The segment and window behind `trending_score`.
@@ -26,9 +28,7 @@ class EngagementWriter:
 
     def write(self, told: Sequence[ItemEngagement]) -> int:
         """Write the latest of each item; answer how many were not older."""
-        latest: dict[str, ItemEngagement] = {}
-        for one in told:
-            latest[one.item_id] = newer(latest.get(one.item_id), one)
+        latest = newest(told, attrgetter("item_id"))
         return self._online.run_script(SCRIPT, (_call(one) for one in latest.values()))
 
 

@@ -4,13 +4,15 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from schemas.redis_keys import NEIGHBORS
 from schemas.types import ItemNeighbors
-from stores.online import OnlineWriter, newer
+from stores.newest import newest
+from stores.online import OnlineWriter
 from stores.redis_server import RedisReader
 
 SCRIPT = "neighbors"
@@ -39,9 +41,7 @@ class NeighborsWriter:
 
     def write(self, told: Sequence[ItemNeighbors]) -> int:
         """Write the latest of each item; answer how many were not older."""
-        latest: dict[str, ItemNeighbors] = {}
-        for one in told:
-            latest[one.item_id] = newer(latest.get(one.item_id), one)
+        latest = newest(told, attrgetter("item_id"))
         return self._online.run_script(SCRIPT, (_call(one) for one in latest.values()))
 
 

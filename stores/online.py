@@ -1,6 +1,7 @@
 """The online store: Redis, or any server that speaks its protocol."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,14 +21,12 @@ from schemas.redis_keys import (
     TRENDING,
 )
 from schemas.types import (
-    BanditPosterior,
     EmbeddingUpdate,
-    ItemEngagement,
-    ItemNeighbors,
     ItemPopularity,
     ItemSnapshot,
     UserSnapshot,
 )
+from stores.newest import newest
 from stores.redis_server import RedisReader, translated
 from stores.users import Describe, embedding_calls, say_nothing, user_calls
 from stores.views import (
@@ -47,15 +46,6 @@ LUA = Path(__file__).with_name("lua")
 TOMBSTONE_S = DAY_S
 USER_VALUES = (CONTEXT, EMBEDDING, EMBEDDING_DAY, EMBEDDING_SESSION)
 
-SnapshotT = TypeVar(
-    "SnapshotT",
-    UserSnapshot,
-    ItemSnapshot,
-    ItemPopularity,
-    ItemEngagement,
-    ItemNeighbors,
-    BanditPosterior,
-)
 ItemT = TypeVar("ItemT", ItemSnapshot, ItemPopularity)
 
 
@@ -97,9 +87,7 @@ class OnlineWriter:
     def _write_part(
         self, items: Sequence[ItemT], part: ItemPart, fields_of: Callable[[ItemT], dict[str, Any]]
     ) -> int:
-        latest: dict[str, ItemT] = {}
-        for item in items:
-            latest[item.item_id] = newer(latest.get(item.item_id), item)
+        latest = newest(items, attrgetter("item_id"))
         calls = (_item_call(item, part, fields_of(item)) for item in latest.values())
         return self.run_script("item", calls)
 
@@ -128,16 +116,6 @@ class OnlineWriter:
         digest = str(self._client.script_load(self._sources[script]))
         self._digests[script] = digest
         return digest
-
-
-def newer(known: SnapshotT | None, found: SnapshotT) -> SnapshotT:
-    """Choose between a snapshot and one that stands later in the log, as the scripts do.
-
-    A job that lost its state counts versions from one again: then the later log time decides.
-    """
-    if known and known.version > found.version and known.log_time_ms >= found.log_time_ms:
-        return known
-    return found
 
 
 def _item_call(

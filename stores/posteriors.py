@@ -9,7 +9,8 @@ import numpy as np
 
 from schemas.redis_keys import BANDIT
 from schemas.types import BanditPosterior
-from stores.online import OnlineWriter, newer
+from stores.newest import newest
+from stores.online import OnlineWriter
 from stores.redis_server import RedisReader
 from stores.views import Vector
 
@@ -57,10 +58,7 @@ class PosteriorWriter:
 
     def write(self, posteriors: Sequence[BanditPosterior]) -> int:
         """Write the latest of each item in each segment; answer how many were not older."""
-        latest: dict[str, BanditPosterior] = {}
-        for posterior in posteriors:
-            key = BANDIT.of(posterior.item_id, posterior.context_segment)
-            latest[key] = newer(latest.get(key), posterior)
+        latest = newest(posteriors, lambda one: BANDIT.of(one.item_id, one.context_segment))
         return self._online.run_script(SCRIPT, (_call(*one) for one in latest.items()))
 
 

@@ -19,6 +19,7 @@ from schemas.redis_keys import (
     USER_FEATURES,
 )
 from schemas.types import EmbeddingUpdate, UserSnapshot
+from stores.newest import newer
 from stores.views import context_json, day_bytes, embedding_bytes, interaction_json, session_bytes
 
 Call = tuple[list[str], list[Any]]
@@ -54,13 +55,6 @@ def embedding_calls(updates: Sequence[EmbeddingUpdate]) -> Iterator[Call]:
         yield _embedding_call(group)
 
 
-def _newer(known: UserSnapshot, found: UserSnapshot) -> UserSnapshot:
-    """Choose between a snapshot and one that stands later in the log, as the script does."""
-    if known.version > found.version and known.log_time_ms >= found.log_time_ms:
-        return known
-    return found
-
-
 def _by_user(records: Sequence[Any]) -> Iterable[list[Any]]:
     groups: dict[str, list[Any]] = {}
     for record in records:
@@ -74,7 +68,7 @@ def _user_call(snapshots: list[UserSnapshot], describe: Describe) -> Call:
     purge = snapshots[purges[-1]] if purges else None
     after = snapshots[purges[-1] + 1 :] if purges else snapshots
     told = after if purge is None or purge.erased else [purge, *after]
-    user = reduce(_newer, told) if told else None
+    user = reduce(newer, told) if told else None
     last = user or snapshots[-1]
     described = describe(user) if user is not None and user.consent else NOTHING
     interactions = [one.interaction for one in after]

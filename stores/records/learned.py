@@ -7,11 +7,12 @@ writes: the comparison is made inside the database.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, case, or_, select
 
 from schemas.types import ItemPopularity, ItemSnapshot, UserSnapshot
+from stores.newest import Versioned
 from stores.records.database import Database, insert_into
 from stores.records.tables import (
     erased_users,
@@ -27,20 +28,6 @@ Preferred = Callable[[UserSnapshot], Mapping[str, float]]
 ONLY_LATER = frozenset({"learned_log_time_ms", "catalog_log_time_ms", "updated_at"})
 ONLY_EARLIER = frozenset({"created_at"})
 COUNTED = {"preserve_rowcount": True}
-
-
-class Versioned(Protocol):
-    """A record that says which of two is newer."""
-
-    @property
-    def version(self) -> int:
-        """Grows with each change."""
-        ...
-
-    @property
-    def log_time_ms(self) -> int:
-        """When Kafka took what is behind the change."""
-        ...
 
 
 RecordT = TypeVar("RecordT", bound=Versioned)
