@@ -25,7 +25,7 @@ SERVICES = ("writers", "jobs")
 VICTIMS = ("taskmanager-1", "jobmanager", "kafka", "valkey", "milvus")
 WINDOW_S = 20
 QUIET_S = 15
-SETTLE_S = 240
+SETTLE_S = 480
 POLL_S = 3.0
 
 
