@@ -32,8 +32,10 @@ def test_nothing_is_missing_where_all_is_there() -> None:
         ("java", "Java 17 is needed and java isn't on PATH; install a Java 17 runtime or later"),
         (
             "javac",
-            "A Java compiler (javac) is needed and isn't on PATH; "
-            "install a Java 17 development kit",
+            (
+                "A Java compiler (javac) is needed and isn't on PATH; "
+                "install a Java 17 development kit"
+            ),
         ),
         ("mvn", "Maven (mvn) is needed and isn't on PATH; install Apache Maven 3.6 or later"),
         ("make", "make is needed and isn't on PATH; install GNU make"),
