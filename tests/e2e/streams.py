@@ -141,12 +141,16 @@ def assert_counts_equal_recount(stack: LocalStack, *, prefix: str, since_ms: int
 
 
 def let_time_pass(stack: LocalStack) -> None:
-    """Log an event that nobody counts: what is due is woken by the log's time, not by a clock."""
+    """Log an event that nobody counts: what is due is woken by the log's time, not by a clock.
+
+    It names an item, so that the time of what is told of items passes too.
+    """
     event = UserEvent(
         event_id=f"time-{time.time_ns()}",
         user_id="time",
         event_type="scroll",
         timestamp_ms=now_ms(),
+        item_id="time",
     )
     with EventLog(stack.settings.kafka.bootstrap) as log:
         log.send(USER_EVENTS, event.user_id, event).result()

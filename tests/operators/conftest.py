@@ -1,7 +1,7 @@
 """Runs folds without an engine, and opens Flink's operator with a runtime as small as it needs."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from itertools import count
 from typing import Any
 
@@ -37,7 +37,7 @@ class Run:
         self._offsets = count()
 
     @property
-    def states(self) -> dict[bytes, bytes]:
+    def states(self) -> MutableMapping[bytes, bytes]:
         return self.living.states
 
     @property

@@ -1,9 +1,9 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from schemas.codec import encode
-from schemas.topics import USER_SNAPSHOTS
+from schemas.topics import USER_SNAPSHOTS, Topic
 from stores.errors import StoreUnavailable
 from stores.event_log import LogMessage, Position
 from tests.stores.records import user_snapshot
@@ -13,7 +13,7 @@ from writers.refill import refill
 
 class Target:
     name = "redis"
-    topics = (USER_SNAPSHOTS,)
+    topics: tuple[Topic, ...] = (USER_SNAPSHOTS,)
     pause_s = 0.0
 
     def __init__(self, *, away: bool = False) -> None:
@@ -24,7 +24,7 @@ class Target:
         if self._away:
             raise StoreUnavailable("Redis", "away")
 
-    def write(self, carried: list[Carried]) -> None:
+    def write(self, carried: Sequence[Carried]) -> None:
         self.written.append([one.record.version for one in carried])  # type: ignore[attr-defined]
 
 
