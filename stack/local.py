@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from settings import Settings
 from settings.load import ENV_PREFIX
 from stack import lifecycle, processes
@@ -15,6 +17,8 @@ from stack.layout import Layout
 from stack.lifecycle import PartStatus
 from stack.part import StackError
 from stack.ports import free_ports
+
+GONE_S = 10
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,13 @@ class LocalStack:
         return pid
 
     def take_away(self, program: str) -> None:
-        """Kill a program and its keeper, so that it stays away until the next `up`."""
+        """Kill a program and its keeper, so that it stays away until the next `up`.
+
+        Its ports are free once it is gone, which its keeper isn't there to see.
+        """
         os.kill(self._record(program).keeper, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            self.kill(program)
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            psutil.Process(self.kill(program)).wait(timeout=GONE_S)
 
     def freshet(
         self, *arguments: str, check: bool = True, timeout_s: float = 180
