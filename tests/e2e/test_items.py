@@ -47,6 +47,7 @@ async def test_a_new_item_is_found_and_a_deleted_one_no_longer(
     stack: LocalStack,
 ) -> None:
     start_jobs(stack)
+    stack.up("writers")
     name = uuid4().hex[:8]
     took_s: list[float] = []
     with EventLog(stack.settings.kafka.bootstrap) as log:
@@ -82,6 +83,7 @@ async def test_a_new_item_is_found_and_a_deleted_one_no_longer(
 
 async def test_items_of_a_visit_become_neighbours_in_redis(stack: LocalStack) -> None:
     start_jobs(stack)
+    stack.up("writers")
     name = uuid4().hex[:8]
     cup, saucer = f"{name}-cup", f"{name}-saucer"
     with EventLog(stack.settings.kafka.bootstrap) as log:
