@@ -14,7 +14,7 @@ from schemas.types import ItemEvent, UserEvent
 from stack.local import LocalStack
 from stores.event_log import EventLog
 from stores.neighbors import NeighborsReader, NeighborsView
-from stores.vectors import VectorReader
+from stores.vectors import VectorReader, ensure_collections
 from tests.e2e.streams import let_time_pass, now_ms, start_jobs
 from tests.stores.records import unit
 
@@ -48,6 +48,7 @@ async def test_a_new_item_is_found_and_a_deleted_one_no_longer(
 ) -> None:
     start_jobs(stack)
     stack.up("writers")
+    ensure_collections(stack.settings.milvus.uri)
     name = uuid4().hex[:8]
     took_s: list[float] = []
     with EventLog(stack.settings.kafka.bootstrap) as log:
