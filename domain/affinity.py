@@ -14,7 +14,6 @@ that no window counts any more; until there is one it has no number and is count
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Callable, Mapping
 from math import exp, log
@@ -22,6 +21,7 @@ from struct import Struct, error
 from typing import Self
 
 from domain.events import ACTION_WEIGHTS
+from domain.little_endian import little_endian
 from domain.windows import OTHER_CATEGORY
 from schemas.types import UserEvent
 
@@ -190,7 +190,7 @@ class Affinities:
             *(FORMAT_VERSION, len(self.names), self._now_at, self._good_at),
             *(seen[0], bought[0], int(seen[1]), int(bought[1])),
         )
-        sums = _little_endian(self._now).tobytes() + _little_endian(self._good).tobytes()
+        sums = little_endian(self._now).tobytes() + little_endian(self._good).tobytes()
         raw = [name.encode() for name in self.names]
         return b"".join((header, sums, bytes(map(len, raw)), *raw))
 
@@ -223,7 +223,7 @@ class Affinities:
         at = _HEADER.size + 8 * count
         sums = array("f")
         sums.frombytes(stored[_HEADER.size : at])
-        sums = _little_endian(sums)
+        sums = little_endian(sums)
         self._now, self._good = sums[:count], sums[count:]
         end = at + count
         for size in stored[at:end]:
@@ -250,10 +250,3 @@ def _cut(category: str) -> str:
     if len(raw) <= CATEGORY_BYTES:
         return category
     return raw[:CATEGORY_BYTES].decode(errors="ignore")
-
-
-def _little_endian(values: array[float]) -> array[float]:
-    if sys.byteorder == "big":
-        values = values[:]
-        values.byteswap()
-    return values

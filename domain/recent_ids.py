@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from array import array
 from hashlib import blake2b
+
+from domain.little_endian import little_endian
 
 
 def digest_of(text: str) -> int:
@@ -38,7 +39,7 @@ def ids_to_bytes(ids: array[int]) -> bytes:
     >>> len(ids_to_bytes(array("Q", [1, 2])))
     16
     """
-    return _little_endian(ids).tobytes()
+    return little_endian(ids).tobytes()
 
 
 def ids_from_bytes(stored: bytes) -> array[int]:
@@ -47,11 +48,4 @@ def ids_from_bytes(stored: bytes) -> array[int]:
     >>> ids_from_bytes(ids_to_bytes(array("Q", [1, 2])))
     array('Q', [1, 2])
     """
-    return _little_endian(array("Q", stored))
-
-
-def _little_endian(ids: array[int]) -> array[int]:
-    if sys.byteorder == "big":
-        ids = ids[:]
-        ids.byteswap()
-    return ids
+    return little_endian(array("Q", stored))

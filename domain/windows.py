@@ -18,7 +18,6 @@ then the numbers are lower bounds and say so.
 
 from __future__ import annotations
 
-import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
@@ -27,6 +26,7 @@ from struct import Struct, error
 from typing import Self, get_args
 from zlib import crc32
 
+from domain.little_endian import little_endian
 from schemas.types import EventType
 
 MINUTE_MS = 60_000
@@ -368,17 +368,17 @@ class Windows:
         newest, forgotten = latest_ms // _ITEM_MS, self._forgotten
         back = _NONE_FORGOTTEN if forgotten is None else newest - forgotten
         yield _HEADER.pack(FORMAT_VERSION, latest_ms, back, len(items), len(types))
-        yield _little_endian(array("I", items)).tobytes()
+        yield little_endian(array("I", items)).tobytes()
         ages = [newest - (met >> _CATEGORY_BITS) for met in items.values()]
-        yield _little_endian(array("H", ages)).tobytes()
+        yield little_endian(array("H", ages)).tobytes()
         yield bytes([met & _CATEGORY_MASK for met in items.values()])
         for code, at_ms in types:
             yield _LAST.pack(code, latest_ms - at_ms)
         for part in self._parts:
             origin = latest_ms // part.window.bucket_ms - part.origin
             yield _WINDOW_HEADER.pack(origin, len(part.entries), len(part.amounts))
-            yield _little_endian(part.entries).tobytes()
-            yield _little_endian(part.amounts).tobytes()
+            yield little_endian(part.entries).tobytes()
+            yield little_endian(part.amounts).tobytes()
 
     def _let_go_of_old_items(self, latest_ms: int) -> None:
         """Those of before the last day can't be in any window again."""
@@ -467,7 +467,7 @@ class _Bytes:
             raise ValueError(f"{len(self._stored)} bytes, {end} were expected")
         found.frombytes(self._stored[self._at : end])
         self._at = end
-        return _little_endian(found)
+        return little_endian(found)
 
 
 def _by_category(met: list[int]) -> dict[int, int]:
@@ -481,10 +481,3 @@ def _by_category(met: list[int]) -> dict[int, int]:
 
 def _units(spend: float) -> int:
     return round(min(spend * MONEY_UNITS, float(_AMOUNT_MAX)))
-
-
-def _little_endian(entries: array[int]) -> array[int]:
-    if sys.byteorder == "big":
-        entries = entries[:]
-        entries.byteswap()
-    return entries
