@@ -31,15 +31,16 @@ from dataclasses import dataclass
 from struct import Struct, error
 from typing import Self
 
-from domain.recent_ids import digest_of, ids_from_bytes, ids_to_bytes, remember
+from domain.packed import PackedReader, pack_text
+from domain.recent_ids import ID_BYTES, digest_of, ids_from_bytes, ids_to_bytes, remember
 from domain.rewards import UNREACTED_REWARD, reward_of
 from domain.showings import (
-    PackedReader,
     Reaction,
     Showing,
+    next_reaction,
+    next_showing,
     pack_reaction,
     pack_showing,
-    pack_text,
     showing_of,
 )
 from schemas.types import BanditUpdate, Impression, UserEvent
@@ -330,7 +331,7 @@ class Showings:
         reader = PackedReader(stored)
         _, showings, reactions, closed = reader.fields(_HEADER)
         self._user_id = reader.text() or ""
-        self._closed = ids_from_bytes(reader.take(8 * closed))
-        self._open = [reader.showing() for _ in range(showings)]
-        self._waiting = [reader.reaction() for _ in range(reactions)]
+        self._closed = ids_from_bytes(reader.take(ID_BYTES * closed))
+        self._open = [next_showing(reader) for _ in range(showings)]
+        self._waiting = [next_reaction(reader) for _ in range(reactions)]
         reader.end()

@@ -10,7 +10,7 @@ from struct import Struct, error
 import numpy as np
 
 from domain.bandit import PACKED_SIZE, ContextModel, Floats, Posterior
-from domain.recent_ids import ids_from_bytes, ids_to_bytes
+from domain.recent_ids import ID_BYTES, ids_from_bytes, ids_to_bytes
 from domain.segments import CONTEXT_DIM
 
 FORMAT_VERSION = 1
@@ -69,7 +69,7 @@ def decode_posterior(stored: bytes) -> Posterior:
 def _posterior(stored: bytes) -> Posterior:
     _, ids, version, timestamp_ms, log_time_ms, gained, missed, *counts = _FIXED.unpack_from(stored)
     impressions, rewarded, explored, exploited = counts
-    end = _FIXED.size + 8 * ids
+    end = _FIXED.size + ID_BYTES * ids
     if end > len(stored):
         raise ValueError(f"{ids} recent ids end at {end}")
     return Posterior(

@@ -1,6 +1,6 @@
 """One item's state as bytes: a version byte first, little endian."""
 
-from array import array
+from collections.abc import Sequence
 from struct import Struct, error
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from domain.engagement import SPANS, TRENDING_HALF_LIVES_MS, Engagement
 from domain.item_state import ItemState
 from domain.neighbors import Neighbors
+from domain.packed import PackedReader
 
 FORMAT_VERSION = 2
 _CATALOG, _ENGAGEMENT_MOVED, _NEIGHBORS_MOVED = 1, 2, 4
@@ -73,40 +74,12 @@ def decode_item_state(stored: bytes) -> ItemState:
             "run the release that wrote it, or a newer one"
         )
     try:
-        return _state(_Bytes(stored))
+        return _state(PackedReader(stored))
     except (error, ValueError) as problem:
         raise ItemStateError(f"{len(stored)} bytes of item state are damaged: {problem}") from None
 
 
-class _Bytes:
-    """Reads one part after another."""
-
-    def __init__(self, stored: bytes) -> None:
-        self._stored = stored
-        self._at = 0
-
-    def fields(self, layout: Struct) -> tuple[int, ...]:
-        found = layout.unpack_from(self._stored, self._at)
-        self._at += layout.size
-        return found
-
-    def raw(self, size: int) -> bytes:
-        found = self._stored[self._at : self._at + size]
-        if len(found) != size:
-            raise ValueError(f"{size} more bytes were expected after {self._at}")
-        self._at += size
-        return found
-
-    def floats(self, count: int, kind: str) -> "array[float]":
-        width = np.dtype(kind).itemsize
-        return array(kind, np.frombuffer(self.raw(width * count), f"<{kind}").tobytes())
-
-    def end(self) -> None:
-        if self._at != len(self._stored):
-            raise ValueError(f"{len(self._stored) - self._at} bytes are left over")
-
-
-def _state(reader: _Bytes) -> ItemState:
+def _state(reader: PackedReader) -> ItemState:
     format_version, flags, version, catalog_at_ms, latest_ms, trending, events = reader.fields(
         _FIXED
     )
@@ -121,7 +94,7 @@ def _state(reader: _Bytes) -> ItemState:
     )
     if format_version > 1:
         state.log_time_ms, state.told_ms, size = reader.fields(_TELLING)
-        state.item_id = reader.raw(size).decode()
+        state.item_id = reader.take(size).decode()
         state.engagement = _engagement(reader)
         state.neighbors = _neighbors(reader)
     reader.end()
@@ -152,7 +125,7 @@ def _engagement_bytes(seen: Engagement) -> bytes:
     return b"".join(parts)
 
 
-def _engagement(reader: _Bytes) -> Engagement:
+def _engagement(reader: PackedReader) -> Engagement:
     views, clicks, conversions, carts, dismissals, *means, segments = reader.fields(_TOTALS)
     dwells, dwell_ms, completions, completion = means
     seen = Engagement(
@@ -169,11 +142,11 @@ def _engagement(reader: _Bytes) -> Engagement:
     )
     for _ in range(segments):
         size, *weights = reader.fields(_SEGMENT)
-        seen.trends[reader.raw(size).decode()] = list(weights)
+        seen.trends[reader.take(size).decode()] = list(weights)
     return seen
 
 
-def _buckets(reader: _Bytes) -> dict[int, list[int]]:
+def _buckets(reader: PackedReader) -> dict[int, list[int]]:
     (count,) = reader.fields(_SPAN)
     found = (reader.fields(_BUCKET) for _ in range(count))
     return {bucket: counts for bucket, *counts in found}
@@ -203,23 +176,23 @@ def _neighbors_bytes(neighbors: Neighbors) -> bytes:
     )
 
 
-def _neighbors(reader: _Bytes) -> Neighbors:
+def _neighbors(reader: PackedReader) -> Neighbors:
     version, landmark_ms, latest_ms, kinds, count, size = reader.fields(_NEIGHBORS)
     if not version:
         return Neighbors()
     return Neighbors(
-        half_lives_ms=tuple(np.frombuffer(reader.raw(8 * kinds), "<i8").tolist()),
+        half_lives_ms=tuple(reader.integers("q", kinds)),
         version=version,
         landmark_ms=landmark_ms,
         latest_ms=latest_ms,
-        totals=reader.floats(kinds, "d").tolist(),
-        shares=reader.floats(kinds, "d").tolist(),
-        places=_places(np.frombuffer(reader.raw(2 * count), "<u2").tolist(), reader.raw(size)),
-        weights=reader.floats(kinds * count, "f"),
+        totals=reader.floats("d", kinds).tolist(),
+        shares=reader.floats("d", kinds).tolist(),
+        places=_places(reader.integers("H", count), reader.take(size)),
+        weights=reader.floats("f", kinds * count),
     )
 
 
-def _places(sizes: list[int], names: bytes) -> dict[str, int]:
+def _places(sizes: Sequence[int], names: bytes) -> dict[str, int]:
     """Sizes are in characters."""
     text, at, places = names.decode(), 0, {}
     for place, size in enumerate(sizes):

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from struct import Struct, calcsize, pack, unpack_from
-from typing import Any
+from struct import Struct, pack
 
 import numpy as np
 
+from domain.packed import PackedReader, pack_text
 from schemas.types import Impression, ShownItem
 
 MAX_ITEMS = 100
@@ -22,8 +22,6 @@ MAX_FEATURES = 255
 MAX_POSITION = 0xFFFF
 EVERYBODY = "all"
 
-_SIZE = Struct("<H")
-_NO_TEXT = 0xFFFF
 # times of the log and of closing, reactions, bytes of what was shown
 _SHOWING = Struct("<qqBI")
 _REWARD = Struct("<Bd")
@@ -115,81 +113,29 @@ def pack_reaction(reaction: Reaction) -> Iterator[bytes]:
         yield pack_text(text)
 
 
-def pack_text(text: str | None) -> bytes:
-    """A text behind its length in bytes; None has a length of its own."""
-    if text is None:
-        return _SIZE.pack(_NO_TEXT)
-    raw = text.encode()
-    return _SIZE.pack(len(raw)) + raw
+def next_showing(reader: PackedReader) -> Showing:
+    """Read what `pack_showing` wrote."""
+    log_time_ms, closes_ms, reactions, size = reader.fields(_SHOWING)
+    return Showing(
+        request_id=reader.given(),
+        log_time_ms=log_time_ms,
+        closes_ms=closes_ms,
+        rewards=dict([reader.fields(_REWARD) for _ in range(reactions)]),
+        packed=reader.take(size),
+    )
 
 
-class PackedReader:
-    """Reads what the functions above have packed, from a place in the bytes onwards."""
-
-    def __init__(self, stored: bytes, at: int = 0) -> None:
-        self._stored = stored
-        self.at = at
-
-    def showing(self) -> Showing:
-        """The next showing."""
-        log_time_ms, closes_ms, reactions, size = self.fields(_SHOWING)
-        return Showing(
-            request_id=self.given(),
-            log_time_ms=log_time_ms,
-            closes_ms=closes_ms,
-            rewards=dict([self.fields(_REWARD) for _ in range(reactions)]),
-            packed=self.take(size),
-        )
-
-    def reaction(self) -> Reaction:
-        """The next reaction."""
-        reward, log_time_ms = self.fields(_REACTION)
-        return Reaction(
-            event_id=self.given(),
-            item_id=self.given(),
-            request_id=self.text(),
-            action=self.given(),
-            reward=reward,
-            log_time_ms=log_time_ms,
-        )
-
-    def fields(self, layout: Struct) -> tuple[Any, ...]:
-        """The next numbers."""
-        found = layout.unpack_from(self._stored, self.at)
-        self.at += layout.size
-        return found
-
-    def column(self, form: str, count: int) -> tuple[Any, ...]:
-        """The next numbers of one kind."""
-        layout = f"<{count}{form}"
-        found = unpack_from(layout, self._stored, self.at)
-        self.at += calcsize(layout)
-        return found
-
-    def text(self) -> str | None:
-        """The next text."""
-        (size,) = self.fields(_SIZE)
-        return None if size == _NO_TEXT else self.take(size).decode()
-
-    def given(self) -> str:
-        """The next text, which must be there."""
-        text = self.text()
-        if text is None:
-            raise ValueError(f"a text is missing at {self.at}")
-        return text
-
-    def take(self, size: int) -> bytes:
-        """The next bytes."""
-        chunk = self._stored[self.at : self.at + size]
-        if len(chunk) != size:
-            raise ValueError(f"{size} bytes expected at {self.at}, {len(chunk)} are there")
-        self.at += size
-        return chunk
-
-    def end(self) -> None:
-        """See that nothing is left."""
-        if self.at != len(self._stored):
-            raise ValueError(f"{len(self._stored) - self.at} bytes too many")
+def next_reaction(reader: PackedReader) -> Reaction:
+    """Read what `pack_reaction` wrote."""
+    reward, log_time_ms = reader.fields(_REACTION)
+    return Reaction(
+        event_id=reader.given(),
+        item_id=reader.given(),
+        request_id=reader.text(),
+        action=reader.given(),
+        reward=reward,
+        log_time_ms=log_time_ms,
+    )
 
 
 def _packed(impression: Impression) -> Iterator[bytes]:
@@ -213,11 +159,11 @@ def _unpacked(stored: bytes) -> Shown:
     return Shown(
         timestamp_ms=timestamp_ms,
         segment=reader.given(),
-        features=reader.column("e", features),
-        item_ids=tuple([reader.take(size).decode() for size in reader.column("H", many)]),
-        positions=reader.column("H", many),
-        propensities=reader.column("f", many),
-        explored=reader.column("?", many),
+        features=reader.fields(Struct(f"<{features}e")),
+        item_ids=tuple([reader.take(size).decode() for size in reader.integers("H", many)]),
+        positions=tuple(reader.integers("H", many)),
+        propensities=tuple(reader.floats("f", many)),
+        explored=tuple(map(bool, reader.take(many))),
     )
 
 

@@ -6,8 +6,8 @@ whose flags are set: for good (float16), momentum, day and visit (12 bits).
 Texts have two bytes of length before them, ffff for none; parts have four. A user of whom nothing
 has to be remembered is no bytes at all.
 
-Version 1 had the fixed fields, texts, ids with two bytes of length, counts alone, the vector as
-float32 and the momentum as float16. The files under tests/domain/golden/ hold each version for
+Version 1 had the fixed fields, texts, ids of 8 bytes, counts alone, the vector as float32
+and the momentum as float16. The files under tests/domain/golden/ hold each version for
 ever, and each is read.
 """
 
@@ -24,7 +24,8 @@ from domain.affinity import Affinities
 from domain.attribution import Showings
 from domain.embedding import Compact, FadingSum, Momentum, UserEmbedding, compact, packed, unpacked
 from domain.emotion import EmotionState
-from domain.recent_ids import ids_from_bytes, ids_to_bytes
+from domain.packed import PackedReader, pack_text
+from domain.recent_ids import ids_from_bytes, ids_to_bytes, wide_ids_from_bytes
 from domain.session import RecentItem, Session
 from domain.user_state import UserState
 from domain.windows import TYPES, Windows
@@ -40,8 +41,7 @@ _SUM_HEAD = Struct("<fdq")
 # milliseconds before the visit's latest event, type, bytes of the item's id
 _RECENT = Struct("<IBH")
 _PART = Struct("<I")
-_SIZE = Struct("<H")
-_NO_TEXT = 0xFFFF
+_SHORT_PART = Struct("<H")
 
 # as _FIXED, with the momentum's time
 _FIXED_1 = Struct("<BBQqqQIqqIQq")
@@ -82,7 +82,7 @@ def decode_user_state(stored: bytes) -> UserState:
             "run the release that wrote it, or a newer one"
         )
     try:
-        return reader(_Reader(stored))
+        return reader(PackedReader(stored))
     except (error, ValueError, IndexError) as problem:
         raise UserStateError(f"{len(stored)} bytes of user state are damaged: {problem}") from None
 
@@ -108,7 +108,7 @@ def _chunks(state: UserState, showings: bytes) -> Iterator[bytes]:
         embedding.version,
     )
     for text in (session.session_id, state.device_type, state.page_type, state.country):
-        yield _text(text)
+        yield pack_text(text)
     parts = (
         ids_to_bytes(state.recent_ids),
         state.windows.to_bytes(),
@@ -144,29 +144,22 @@ def _vectors(embedding: UserEmbedding, visit: FadingSum) -> Iterator[bytes]:
             yield packed(fading.vector.steps)
 
 
-def _text(text: str | None) -> bytes:
-    if text is None:
-        return _SIZE.pack(_NO_TEXT)
-    raw = text.encode()
-    return _SIZE.pack(len(raw)) + raw
-
-
-def _read_2(reader: _Reader) -> UserState:
+def _read_2(reader: PackedReader) -> UserState:
     *head, embedding_version = reader.fields(_FIXED)
     state = _described(reader, head)
-    state.recent_ids = ids_from_bytes(reader.part())
-    state.windows = Windows.from_bytes(reader.part())
-    state.affinities = Affinities.from_bytes(reader.part())
-    state.emotion = EmotionState.from_bytes(reader.part())
-    state.showings = Showings.from_bytes(reader.part())
-    state.session.recent_items = reader.recent_items(state.session.last_ms)
+    state.recent_ids = ids_from_bytes(reader.part(_PART))
+    state.windows = Windows.from_bytes(reader.part(_PART))
+    state.affinities = Affinities.from_bytes(reader.part(_PART))
+    state.emotion = EmotionState.from_bytes(reader.part(_PART))
+    state.showings = Showings.from_bytes(reader.part(_PART))
+    state.session.recent_items = _items_of(reader.part(_PART), state.session.last_ms)
     _read_vectors(reader, head[1], state)
     state.embedding.version = embedding_version
     reader.end()
     return state
 
 
-def _described(reader: _Reader, head: list[Any]) -> UserState:
+def _described(reader: PackedReader, head: list[Any]) -> UserState:
     """What fixed fields and texts say, which are the same in every version."""
     _, flags, version, first_seen_ms, latest_ms, interactions, sessions, *visit = head
     start_ms, last_ms, in_visit = visit
@@ -187,88 +180,52 @@ def _described(reader: _Reader, head: list[Any]) -> UserState:
     )
 
 
-def _read_vectors(reader: _Reader, flags: int, state: UserState) -> None:
+def _items_of(stored: bytes, last_ms: int) -> list[RecentItem]:
+    reader, items = PackedReader(stored), []
+    while not reader.done:
+        before_ms, code, size = reader.fields(_RECENT)
+        items.append(RecentItem(reader.take(size).decode(), last_ms - before_ms, TYPES[code]))
+    return items
+
+
+def _read_vectors(reader: PackedReader, flags: int, state: UserState) -> None:
     embedding = state.embedding
     if flags & _VECTOR:
-        embedding.vector = reader.numbers("<f2", USER_DIM)
+        embedding.vector = _numbers(reader, "<f2", USER_DIM)
     if flags & _MOMENTUM:
         scale, at_ms = reader.fields(_MOMENTUM_HEAD)
-        embedding.momentum = Momentum(step=reader.compact(scale, USER_DIM), at_ms=at_ms)
+        embedding.momentum = Momentum(step=_compact(reader, scale, USER_DIM), at_ms=at_ms)
     if flags & _DAY:
         _read_sum(reader, embedding.day, USER_DIM)
     if flags & _VISIT:
         _read_sum(reader, state.session.embedding, SESSION_DIM)
 
 
-def _read_sum(reader: _Reader, fading: FadingSum, dim: int) -> None:
+def _read_sum(reader: PackedReader, fading: FadingSum, dim: int) -> None:
     scale, fading.mass, fading.landmark_ms = reader.fields(_SUM_HEAD)
-    fading.vector = reader.compact(scale, dim)
+    fading.vector = _compact(reader, scale, dim)
 
 
-def _read_1(reader: _Reader) -> UserState:
+def _read_1(reader: PackedReader) -> UserState:
     *head, embedding_version, momentum_at_ms = reader.fields(_FIXED_1)
     state = _described(reader, head)
-    state.recent_ids = ids_from_bytes(reader.short_part())
-    state.windows = Windows.from_bytes(reader.short_part())
+    state.recent_ids = wide_ids_from_bytes(reader.part(_SHORT_PART))
+    state.windows = Windows.from_bytes(reader.part(_SHORT_PART))
     embedding, flags = state.embedding, head[1]
     embedding.version = embedding_version
     if flags & _VECTOR:
-        embedding.vector = reader.numbers("<f4", USER_DIM).astype(np.float16)
+        embedding.vector = _numbers(reader, "<f4", USER_DIM).astype(np.float16)
     if flags & _MOMENTUM:
-        step = reader.numbers("<f2", USER_DIM).astype(np.float32)
+        step = _numbers(reader, "<f2", USER_DIM).astype(np.float32)
         embedding.momentum = Momentum(step=compact(step), at_ms=momentum_at_ms)
     reader.end()
     return state
 
 
-class _Reader:
-    """Reads one part after another."""
+def _numbers(reader: PackedReader, kind: str, count: int) -> NDArray[Any]:
+    dtype = np.dtype(kind)
+    return np.frombuffer(reader.take(count * dtype.itemsize), dtype)
 
-    __slots__ = ("_at", "_stored")
 
-    def __init__(self, stored: bytes) -> None:
-        self._stored = stored
-        self._at = 0
-
-    def fields(self, layout: Struct) -> tuple[Any, ...]:
-        found = layout.unpack_from(self._stored, self._at)
-        self._at += layout.size
-        return found
-
-    def text(self) -> str | None:
-        (size,) = self.fields(_SIZE)
-        return None if size == _NO_TEXT else self.take(size).decode()
-
-    def part(self) -> bytes:
-        (size,) = self.fields(_PART)
-        return self.take(size)
-
-    def short_part(self) -> bytes:
-        (size,) = self.fields(_SIZE)
-        return self.take(size)
-
-    def recent_items(self, last_ms: int) -> list[RecentItem]:
-        (size,) = self.fields(_PART)
-        end, items = self._at + size, []
-        while self._at < end:
-            before_ms, code, size = self.fields(_RECENT)
-            items.append(RecentItem(self.take(size).decode(), last_ms - before_ms, TYPES[code]))
-        return items
-
-    def numbers(self, kind: str, count: int) -> NDArray[Any]:
-        dtype = np.dtype(kind)
-        return np.frombuffer(self.take(count * dtype.itemsize), dtype)
-
-    def compact(self, scale: float, dim: int) -> Compact:
-        return Compact(unpacked(self.take(dim * 3 // 2)), scale)
-
-    def end(self) -> None:
-        if self._at != len(self._stored):
-            raise ValueError(f"{len(self._stored) - self._at} bytes too many")
-
-    def take(self, size: int) -> bytes:
-        chunk = self._stored[self._at : self._at + size]
-        if len(chunk) != size:
-            raise ValueError(f"{size} bytes expected at {self._at}, {len(chunk)} are there")
-        self._at += size
-        return chunk
+def _compact(reader: PackedReader, scale: float, dim: int) -> Compact:
+    return Compact(unpacked(reader.take(dim * 3 // 2)), scale)

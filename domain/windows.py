@@ -27,6 +27,7 @@ from typing import Self, get_args
 from zlib import crc32
 
 from domain.little_endian import little_endian
+from domain.packed import PackedReader
 from schemas.types import EventType
 
 MINUTE_MS = 60_000
@@ -410,20 +411,20 @@ class Windows:
         if stored[0] == 1:
             self._read_1(stored)
         elif stored[0] == FORMAT_VERSION:
-            self._read_2(_Bytes(stored))
+            self._read_2(PackedReader(stored))
         else:
             raise WindowsError(
                 f"counts of format {stored[0]}; this version reads {FORMAT_VERSION} and older: "
                 "run the release that wrote them, or a newer one"
             )
 
-    def _read_2(self, reader: _Bytes) -> None:
+    def _read_2(self, reader: PackedReader) -> None:
         _, latest_ms, back, items, types = reader.fields(_HEADER)
         newest = latest_ms // _ITEM_MS
         self.latest_ms = latest_ms
         self._forgotten = None if back == _NONE_FORGOTTEN else newest - back
-        ids, ages = reader.numbers("I", items), reader.numbers("H", items)
-        categories = reader.numbers("B", items)
+        ids, ages = reader.integers("I", items), reader.integers("H", items)
+        categories = reader.integers("B", items)
         self._items = {
             item: (newest - age) << _CATEGORY_BITS | category
             for item, age, category in zip(ids, ages, categories, strict=True)
@@ -434,40 +435,16 @@ class Windows:
         for part in self._parts:
             origin, counts, amounts = reader.fields(_WINDOW_HEADER)
             part.origin = latest_ms // part.window.bucket_ms - origin
-            part.entries = reader.numbers("I", counts)
-            part.amounts = reader.numbers("Q", amounts)
+            part.entries = reader.integers("I", counts)
+            part.amounts = reader.integers("Q", amounts)
 
     def _read_1(self, stored: bytes) -> None:
         """Format 1 had the counts alone, and the origin as it is."""
-        reader = _Bytes(stored)
+        reader = PackedReader(stored)
         _, self.latest_ms = reader.fields(_HEADER_1)
         for part in self._parts:
             part.origin, size = reader.fields(_WINDOW_HEADER_1)
-            part.entries = reader.numbers("I", size)
-
-
-class _Bytes:
-    """Reads one part after another."""
-
-    __slots__ = ("_at", "_stored")
-
-    def __init__(self, stored: bytes) -> None:
-        self._stored = stored
-        self._at = 0
-
-    def fields(self, layout: Struct) -> tuple[int, ...]:
-        found = layout.unpack_from(self._stored, self._at)
-        self._at += layout.size
-        return found
-
-    def numbers(self, kind: str, count: int) -> array[int]:
-        found = array(kind)
-        end = self._at + count * found.itemsize
-        if end > len(self._stored):
-            raise ValueError(f"{len(self._stored)} bytes, {end} were expected")
-        found.frombytes(self._stored[self._at : end])
-        self._at = end
-        return little_endian(found)
+            part.entries = reader.integers("I", size)
 
 
 def _by_category(met: list[int]) -> dict[int, int]:
