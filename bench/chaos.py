@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.events import item_vectors, store_items
 from bench.recount import Recount, Truth, differences
 from bench.result import save
-from bench.visits import ITEMS, Load, nudge
+from bench.visits import ITEMS, Load
 from settings import Settings, load_settings
 from stack.local import LocalStack
 
@@ -76,7 +76,6 @@ def _run(stack: LocalStack, options: argparse.Namespace) -> dict[str, object]:
     sent = load.stop()
     print(f"{sent} messages were taken; settling", flush=True)
     time.sleep(WINDOW_S + QUIET_S)
-    nudge(bootstrap)
     truth, found = _settled(stack)
     return {**truth.sizes(), "messages_sent": sent, "differences": found}
 

@@ -15,7 +15,6 @@ REACTIONS: tuple[EventType, ...] = ("view", "click", "add_to_cart", "purchase", 
 SHARES = (70, 18, 5, 3, 4)
 DEVICES = ("mobile", "desktop")
 SERVERS_AWAY_S = 90
-NUDGES = 64
 
 
 class Load:
@@ -93,20 +92,6 @@ class Load:
             self._taken += 1
         else:
             self._failed += 1
-
-
-def nudge(bootstrap: str) -> None:
-    """Let the log's time pass what is still awaited: an event in every partition."""
-    with EventLog(bootstrap) as log:
-        for number in range(NUDGES):
-            event = UserEvent(
-                event_id=f"nudge-{time.time_ns()}-{number}",
-                user_id=f"nudge-{number}",
-                event_type="scroll",
-                timestamp_ms=_now_ms(),
-            )
-            log.send(USER_EVENTS, event.user_id, event)
-        log.flush()
 
 
 def _now_ms() -> int:

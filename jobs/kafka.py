@@ -13,7 +13,7 @@ from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironme
 from pyflink.java_gateway import get_gateway
 
 from operators.flink import group_type
-from schemas.topics import TOPICS, Topic
+from schemas.topics import LOG_TIME, TOPICS, Topic
 from settings import Settings
 
 ABSOLUTE = tuple(topic for topic in TOPICS if not topic.delta)
@@ -42,7 +42,7 @@ class KafkaLog:
         self._job = job
 
     def source(self, topics: Sequence[Topic]) -> KeyedStream:
-        """The messages of the topics from the oldest, in groups by bucket of their keys."""
+        """The messages of the topics, in groups by bucket of their keys."""
         buckets, group_ms = self._streams.buckets, self._streams.group_ms
         messages = self.messages(topics, buckets=buckets)
         log = get_gateway().jvm.freshet.flink.Log
@@ -50,7 +50,7 @@ class KafkaLog:
         return KeyedStream(grouped, group_type(), DataStream(messages))
 
     def messages(self, topics: Sequence[Topic], *, buckets: int) -> Any:
-        """The messages of the topics from the oldest, each with its bucket, as a Java stream."""
+        """The messages of the topics, each with its bucket, as a Java stream."""
         client = self._client(
             {
                 "group.id": f"freshet-{self._job}",
@@ -63,6 +63,8 @@ class KafkaLog:
             client,
             _list(topic.name for topic in topics),
             buckets,
+            LOG_TIME.name,
+            self._streams.start_ms,
             LOG_DELAY_MS,
             LOG_IDLE_MS,
         )

@@ -35,6 +35,7 @@ NAMES = (
     "item_pair",
     "item_neighbors",
     "item_engagement",
+    "log_tick",
 )
 
 

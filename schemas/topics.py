@@ -16,6 +16,7 @@ from schemas.types import (
     ItemPopularity,
     ItemSignal,
     ItemSnapshot,
+    LogTick,
     Record,
     UserEvent,
     UserSnapshot,
@@ -141,6 +142,8 @@ ITEM_NEIGHBORS = Topic(
 ITEM_ENGAGEMENT = Topic(
     name="item-engagement", record=ItemEngagement, key="item_id", partitions=50, cleanup="compact"
 )
+# One partition, which every job reads beside its own topics: it moves their time on.
+LOG_TIME = Topic(name="log-time", record=LogTick, key="sender", partitions=1, retention_ms=HOUR_MS)
 
 TOPICS = (
     USER_EVENTS,
@@ -157,4 +160,5 @@ TOPICS = (
     ITEM_PAIRS,
     ITEM_NEIGHBORS,
     ITEM_ENGAGEMENT,
+    LOG_TIME,
 )

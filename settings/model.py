@@ -140,6 +140,12 @@ class StreamSettings(Section):
     cached_states: int = Field(
         10_000, ge=1, le=10_000_000, description="states that a subtask holds in memory"
     )
+    start_ms: int = Field(
+        0,
+        ge=0,
+        description="a job without a state begins with the log's messages of this time, "
+        "in milliseconds since 1970; 0: with the oldest",
+    )
     group_ms: int = Field(
         3, ge=0, le=1_000, description="a message waits for so long for others of its bucket"
     )

@@ -151,9 +151,10 @@ def upgrade(
 
 @commands.command()
 def watch(context: typer.Context) -> None:
-    """Bring back wanted jobs that the cluster has lost, and compact the lake, until stopped."""
+    """Bring back jobs that the cluster has lost, tick, and compact the lake, until stopped."""
     from freshet.job_watch import JobWatch
     from freshet.lake_schedule import LakeSchedule
+    from freshet.log_clock import LogClock
     from freshet.logs import configure
 
     settings = settings_of(context)
@@ -162,6 +163,7 @@ def watch(context: typer.Context) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop_watching.set())
     LakeSchedule(settings).start(stop_watching)
+    LogClock(settings.kafka.bootstrap).start(stop_watching)
     JobWatch(settings).run(stop_watching)
 
 

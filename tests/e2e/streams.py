@@ -15,7 +15,7 @@ from schemas.codec import DecodeError, decode
 from schemas.topics import USER_EVENTS, USER_SNAPSHOTS, Topic
 from schemas.types import Record, UserEvent, UserSnapshot
 from stack.local import LocalStack
-from stores.event_log import EventLog, LogMessage, read
+from stores.event_log import LogMessage, read
 
 RecordT = TypeVar("RecordT", bound=Record)
 T = TypeVar("T")
@@ -138,22 +138,6 @@ def assert_counts_equal_recount(stack: LocalStack, *, prefix: str, since_ms: int
         now_ms = snapshot.timestamp_ms + 90_000
         assert snapshot.version == snapshot.total_interactions
         assert Windows.from_bytes(snapshot.windows).counts(now_ms) == users[user_id].counts(now_ms)
-
-
-def let_time_pass(stack: LocalStack) -> None:
-    """Log an event that nobody counts: what is due is woken by the log's time, not by a clock.
-
-    It names an item, so that the time of what is told of items passes too.
-    """
-    event = UserEvent(
-        event_id=f"time-{time.time_ns()}",
-        user_id="time",
-        event_type="scroll",
-        timestamp_ms=now_ms(),
-        item_id="time",
-    )
-    with EventLog(stack.settings.kafka.bootstrap) as log:
-        log.send(USER_EVENTS, event.user_id, event).result()
 
 
 def eventually(observe: Callable[[], T], expected: T, *, within_s: float = 60) -> None:

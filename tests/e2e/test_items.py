@@ -15,7 +15,7 @@ from stack.local import LocalStack
 from stores.event_log import EventLog
 from stores.neighbors import NeighborsReader, NeighborsView
 from stores.vectors import VectorReader, ensure_collections
-from tests.e2e.streams import let_time_pass, now_ms, start_jobs
+from tests.e2e.streams import now_ms, start_jobs
 from tests.stores.records import unit
 
 pytestmark = pytest.mark.e2e
@@ -102,7 +102,6 @@ async def test_items_of_a_visit_become_neighbours_in_redis(stack: LocalStack) ->
     async with NeighborsReader(stack.settings.redis.url, timeout_ms=2_000) as reader:
 
         async def met() -> bool:
-            let_time_pass(stack)
             views[:] = await reader.of([cup, saucer])
             return None not in views
 

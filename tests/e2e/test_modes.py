@@ -34,8 +34,8 @@ WINDOW_S = 5
 def test_messages_are_counted_and_users_woken(stack: LocalStack, mode: str) -> None:
     start_jobs(stack)
     prefix = f"{mode}-"
-    with _in_mode(stack, mode):
-        since_ms = now_ms()
+    since_ms = now_ms()
+    with _in_mode(stack, mode, since_ms):
         _show(stack, f"{prefix}0", since_ms)
         _send(stack, prefix, since_ms)
         users = recount(stack, prefix=prefix, since_ms=since_ms)
@@ -43,7 +43,6 @@ def test_messages_are_counted_and_users_woken(stack: LocalStack, mode: str) -> N
         assert_counts_equal_recount(stack, prefix=prefix, since_ms=since_ms)
 
         def rewards() -> list[float]:
-            _let_time_pass(stack)
             found = records(stack, BANDIT_UPDATES, BanditUpdate, since_ms=since_ms)
             return [one.reward for one in found if one.user_id == f"{prefix}0"]
 
@@ -76,24 +75,18 @@ def _send(stack: LocalStack, prefix: str, at_ms: int) -> None:
             log.send(USER_EVENTS, user_id, event)
 
 
-def _let_time_pass(stack: LocalStack) -> None:
-    """Somebody else's event moves the log's time on."""
-    with EventLog(stack.settings.kafka.bootstrap) as log:
-        event = UserEvent(
-            event_id=f"modes-{now_ms()}",
-            user_id="modes-other",
-            event_type="scroll",
-            timestamp_ms=now_ms(),
-        )
-        log.send(USER_EVENTS, event.user_id, event)
-
-
 @contextmanager
-def _in_mode(stack: LocalStack, mode: str) -> Iterator[None]:
-    """The job of users in a mode, in place of the other, which comes back afterwards."""
+def _in_mode(stack: LocalStack, mode: str, since_ms: int) -> Iterator[None]:
+    """The job of users in a mode, in place of the other, which comes back afterwards.
+
+    It begins at a time, so that it need not live through all that other tests have logged.
+    """
     stack.freshet("job", "cancel", "user_state")
     settings = stack.settings
-    window = {"FRESHET_STREAMS__ATTRIBUTION_WINDOW_S": str(WINDOW_S)}
+    streams = {
+        "FRESHET_STREAMS__ATTRIBUTION_WINDOW_S": str(WINDOW_S),
+        "FRESHET_STREAMS__START_MS": str(since_ms),
+    }
     options = ("--detached", f"-Dpython.execution-mode={mode}")
     subprocess.run(
         flink.client_command("run", *options, "--python", str(ROOT / "jobs" / "user_state.py")),
@@ -101,7 +94,7 @@ def _in_mode(stack: LocalStack, mode: str) -> Iterator[None]:
             **os.environ,
             **flink.client_environment(settings),
             **environment_of(settings),
-            **window,
+            **streams,
         },
         check=True,
         capture_output=True,

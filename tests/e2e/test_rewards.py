@@ -11,7 +11,7 @@ from schemas.topics import (
 from schemas.types import BanditPosterior, BanditUpdate, EventType, Impression, ShownItem, UserEvent
 from stack.local import LocalStack
 from stores.event_log import EventLog
-from tests.e2e.streams import eventually, let_time_pass, now_ms, records, start_jobs
+from tests.e2e.streams import eventually, now_ms, records, start_jobs
 
 pytestmark = pytest.mark.e2e
 
@@ -65,7 +65,6 @@ def test_what_is_shown_and_reacted_to_moves_the_posteriors(stack: LocalStack) ->
             log.send(PERSONALIZATION_RESULTS, USER, answer(number, "rewarded:z")).result()
 
     def learned() -> Said:
-        let_time_pass(stack)
         found: Said = {}
         for one in records(stack, BANDIT_POSTERIORS, BanditPosterior, since_ms=since_ms):
             if one.item_id.startswith("rewarded:"):

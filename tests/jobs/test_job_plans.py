@@ -70,7 +70,8 @@ print(env.get_execution_plan())
 def test_a_job_is_one_python_operator_behind_one_shuffle_and_one_grouping(job: str) -> None:
     before = plan(job)
     assert before["Source: messages"] == {}
-    assert before["group"] == {"Source: messages": "HASH"}
+    assert before["no ticks"] == {"Source: messages": "FORWARD"}
+    assert before["group"] == {"no ticks": "HASH"}
     assert before[job] == {"group": "FORWARD"}
     assert before["ungroup"] == {job: "FORWARD"}
     others = {name: ways for name, ways in before.items() if name != "group"}

@@ -21,7 +21,13 @@ SINKS = {
     "deltas: Writer": "deltas",
     "deltas: Committer": "Sink Committer: deltas",
 }
-FOLDED = {"Source: messages": "messages", "group": "group", "ungroup": "ungroup", **SINKS}
+FOLDED = {
+    "Source: messages": "messages",
+    "no ticks": "no ticks",
+    "group": "group",
+    "ungroup": "ungroup",
+    **SINKS,
+}
 IDS: dict[str, dict[str, str]] = {
     "user_state": {**FOLDED, "user_state": "user_state"},
     "item_state": {**FOLDED, "item_state": "item_state"},
@@ -30,6 +36,7 @@ IDS: dict[str, dict[str, str]] = {
 LAKE_IDS = {
     **{name: name for name in ("group", "bytes", "filled", "interaction_lake")},
     "Source: messages": "messages",
+    "no ticks": "no ticks",
     "lake: Writer": "lake",
     "lake: Committer": "Sink Committer: lake",
 }

@@ -8,22 +8,31 @@ import org.apache.flink.connector.kafka.source.reader.deserializer.KafkaRecordDe
 import org.apache.flink.kafka.shaded.org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.flink.util.Collector;
 
-/** Messages as they stand in the log, whatever they are, each with its bucket. */
+/** Messages as they stand in the log, whatever they are, each with its bucket; a tick has none. */
 final class IncomingSchema implements KafkaRecordDeserializationSchema<Tuple2<Integer, byte[]>> {
     private static final long serialVersionUID = 1L;
 
     static final TypeInformation<Tuple2<Integer, byte[]>> TYPE =
             Types.TUPLE(Types.INT, PrimitiveArrayTypeInfo.BYTE_PRIMITIVE_ARRAY_TYPE_INFO);
 
-    private final int buckets;
+    static final int TICK = -1;
+    private static final Tuple2<Integer, byte[]> A_TICK = Tuple2.of(TICK, new byte[0]);
 
-    IncomingSchema(int buckets) {
+    private final int buckets;
+    private final String clock;
+
+    IncomingSchema(int buckets, String clock) {
+        this.clock = clock;
         this.buckets = buckets;
     }
 
     @Override
     public void deserialize(
             ConsumerRecord<byte[], byte[]> message, Collector<Tuple2<Integer, byte[]>> out) {
+        if (message.topic().equals(clock)) {
+            out.collect(A_TICK);
+            return;
+        }
         out.collect(Tuple2.of(Buckets.of(message.key(), buckets), Message.framed(message)));
     }
 

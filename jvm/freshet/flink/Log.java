@@ -3,6 +3,7 @@ package freshet.flink;
 import java.time.Duration;
 import java.util.List;
 import java.util.Properties;
+import java.util.stream.Stream;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
@@ -31,26 +32,38 @@ public final class Log {
 
     private Log() {}
 
-    /** The messages of the topics. Their time is the log's: a watermark says how far it has come. */
+    /**
+     * The messages of the topics. Their time is the log's: a watermark says how far it has come, by
+     * the ticks of `clock` too, which go no further.
+     */
     public static DataStream<Tuple2<Integer, byte[]>> messages(
             StreamExecutionEnvironment env,
             Properties client,
             List<String> topics,
             int buckets,
+            String clock,
+            long startMs,
             long delayMs,
             long idleMs) {
         KafkaSource<Tuple2<Integer, byte[]>> source =
                 KafkaSource.<Tuple2<Integer, byte[]>>builder()
-                        .setTopics(topics)
-                        .setStartingOffsets(OffsetsInitializer.earliest())
+                        .setTopics(Stream.concat(topics.stream(), Stream.of(clock)).toList())
+                        .setStartingOffsets(
+                                startMs == 0
+                                        ? OffsetsInitializer.earliest()
+                                        : OffsetsInitializer.timestamp(startMs))
                         .setProperties(client)
-                        .setDeserializer(new IncomingSchema(buckets))
+                        .setDeserializer(new IncomingSchema(buckets, clock))
                         .build();
         WatermarkStrategy<Tuple2<Integer, byte[]>> logTime =
                 WatermarkStrategy.<Tuple2<Integer, byte[]>>forBoundedOutOfOrderness(
                                 Duration.ofMillis(delayMs))
                         .withIdleness(Duration.ofMillis(idleMs));
-        return env.fromSource(source, logTime, "messages", IncomingSchema.TYPE).uid("messages");
+        return env.fromSource(source, logTime, "messages", IncomingSchema.TYPE)
+                .uid("messages")
+                .filter(message -> message.f0 != IncomingSchema.TICK)
+                .name("no ticks")
+                .uid("no ticks");
     }
 
     /**
