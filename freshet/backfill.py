@@ -56,11 +56,13 @@ class Backfill:
     def take(self, message: LogMessage) -> None:
         """Take one message in; whoever was due before it is woken first."""
         self.pass_time(message.position.log_time_ms - 1)
-        self._take(_incoming(message))
+        if not message.is_tick:
+            self._take(_incoming(message))
 
     def know(self, message: LogMessage) -> None:
         """Take in what is known before, though the log took it later: nobody is woken by it."""
-        self._take(_incoming(message))
+        if not message.is_tick:
+            self._take(_incoming(message))
 
     def pass_time(self, log_time_ms: int) -> None:
         """No message of this log time or before it will come any more."""

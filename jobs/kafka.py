@@ -13,7 +13,7 @@ from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironme
 from pyflink.java_gateway import get_gateway
 
 from operators.flink import group_type
-from schemas.topics import LOG_TIME, TOPICS, Topic
+from schemas.topics import TICK_KEY, TOPICS, Topic
 from settings import Settings
 
 ABSOLUTE = tuple(topic for topic in TOPICS if not topic.delta)
@@ -23,9 +23,12 @@ DELTAS = tuple(topic for topic in TOPICS if topic.delta)
 GROUP_MESSAGES = 4_096
 GROUP_BYTES = 8 * 1_048_576
 
-# Brokers' clocks may differ by so much; a partition that is silent for longer holds nobody up.
+# Brokers' clocks may differ by so much.
 LOG_DELAY_MS = 1_000
-LOG_IDLE_MS = 5_000
+# A partition in which not even ticks are logged holds the others up for so long. To leave one out
+# that has merely not been read yet would be wrong: while a job catches up, one partition may wait
+# for many seconds until another's messages are through, and its time would pass unread.
+LOG_IDLE_MS = 60_000
 
 # A broker allows a quarter of an hour unless told otherwise.
 TRANSACTION_TIMEOUT_MS = 900_000
@@ -63,7 +66,7 @@ class KafkaLog:
             client,
             _list(topic.name for topic in topics),
             buckets,
-            LOG_TIME.name,
+            TICK_KEY.decode(),
             self._streams.start_ms,
             LOG_DELAY_MS,
             LOG_IDLE_MS,

@@ -25,7 +25,6 @@ from schemas.types import (
     ItemPopularity,
     ItemSignal,
     ItemSnapshot,
-    LogTick,
     ShownItem,
     SignalPayload,
     Trigger,
@@ -1240,17 +1239,6 @@ def _read_item_engagement(data: bytes, at: int) -> tuple[ItemEngagement, int]:
     ), at
 
 
-def _write_log_tick(value: LogTick) -> bytes:
-    return b"".join((avro.long(value.timestamp_ms),))
-
-
-def _read_log_tick(data: bytes, at: int) -> tuple[LogTick, int]:
-    timestamp_ms, at = avro.read_long(data, at)
-    return LogTick(
-        timestamp_ms=timestamp_ms,
-    ), at
-
-
 BINARY: Mapping[type[Any], Binary] = {
     UserEvent: Binary(_write_user_event, _read_user_event),
     ItemEvent: Binary(_write_item_event, _read_item_event),
@@ -1266,5 +1254,4 @@ BINARY: Mapping[type[Any], Binary] = {
     ItemPair: Binary(_write_item_pair, _read_item_pair),
     ItemNeighbors: Binary(_write_item_neighbors, _read_item_neighbors),
     ItemEngagement: Binary(_write_item_engagement, _read_item_engagement),
-    LogTick: Binary(_write_log_tick, _read_log_tick),
 }

@@ -35,7 +35,6 @@ NAMES = (
     "item_pair",
     "item_neighbors",
     "item_engagement",
-    "log_tick",
 )
 
 

@@ -16,11 +16,14 @@ from schemas.types import (
     ItemPopularity,
     ItemSignal,
     ItemSnapshot,
-    LogTick,
     Record,
     UserEvent,
     UserSnapshot,
 )
+
+# A message of this key without a value says that time goes on where nothing else is logged. It is
+# nobody's record, and every reader of the log leaves it out.
+TICK_KEY = b"freshet:tick"
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -142,8 +145,8 @@ ITEM_NEIGHBORS = Topic(
 ITEM_ENGAGEMENT = Topic(
     name="item-engagement", record=ItemEngagement, key="item_id", partitions=50, cleanup="compact"
 )
-# One partition, which every job reads beside its own topics: it moves their time on.
-LOG_TIME = Topic(name="log-time", record=LogTick, key="sender", partitions=1, retention_ms=HOUR_MS)
+# What jobs owe at a time depends on how far these have been read.
+TIMED = (USER_EVENTS, PERSONALIZATION_RESULTS, ITEMS, ITEM_SIGNALS, ITEM_PAIRS)
 
 TOPICS = (
     USER_EVENTS,
@@ -160,5 +163,4 @@ TOPICS = (
     ITEM_PAIRS,
     ITEM_NEIGHBORS,
     ITEM_ENGAGEMENT,
-    LOG_TIME,
 )

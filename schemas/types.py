@@ -1126,26 +1126,6 @@ class ItemEngagement:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogTick:
-    """Says that time goes on where nothing else is logged. Topic log-time, keyed by its sender."""
-
-    timestamp_ms: int
-
-    def to_record(self) -> dict[str, Any]:
-        """The fields as plain data, as Avro writes them."""
-        return {
-            "timestamp_ms": self.timestamp_ms,
-        }
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Self:
-        """The value of plain data that Avro has read."""
-        return cls(
-            timestamp_ms=record["timestamp_ms"],
-        )
-
-
 RECORD_NAMES: Mapping[type[Record], str] = {
     UserEvent: "user_event",
     ItemEvent: "item_event",
@@ -1161,5 +1141,4 @@ RECORD_NAMES: Mapping[type[Record], str] = {
     ItemPair: "item_pair",
     ItemNeighbors: "item_neighbors",
     ItemEngagement: "item_engagement",
-    LogTick: "log_tick",
 }

@@ -12,7 +12,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
 
 from schemas.codec import decode, encode
-from schemas.topics import TOPICS, Topic
+from schemas.topics import TICK_KEY, TOPICS, Topic
 from schemas.types import Record
 from stores.errors import LogUnavailable
 
@@ -60,6 +60,11 @@ class LogMessage:
     position: Position
     key: bytes | None
     value: bytes | None
+
+    @property
+    def is_tick(self) -> bool:
+        """Whether it is there for its log time alone."""
+        return self.value is None and self.key == TICK_KEY
 
     def record(self, kind: type[RecordT]) -> RecordT:
         """The record in it, or `DecodeError`."""
@@ -213,6 +218,19 @@ class EventLog:
         self._produce(topic, key, value, done)
         return done
 
+    def tick(self, topics: Iterable[Topic]) -> None:
+        """Let time go on in every partition, and wait for Kafka's word."""
+        try:
+            pending = [
+                self._producer.send(topic.name, key=TICK_KEY, partition=number)
+                for topic in topics
+                for number in self._producer.partitions_for(topic.name)
+            ]
+            for one in pending:
+                one.get(timeout=self._deadline_s)
+        except KafkaError as error:
+            raise LogUnavailable(f"tick: {error}") from error
+
     async def append(self, topic: Topic, key: str, record: Record) -> Position:
         """Write a record and wait for Kafka's word; `LogUnavailable` after the deadline."""
         done: Future[Position] = Future()
@@ -298,7 +316,7 @@ def read(
 ) -> Iterator[LogMessage]:
     """Yield what the topics hold at this moment, partition by partition in order, then end.
 
-    `from_ms` leaves out what Kafka took before.
+    Ticks are left out; `from_ms` leaves out what Kafka took before.
     """
     options = {
         "isolation_level": "read_committed" if read_committed else "read_uncommitted",
@@ -320,7 +338,8 @@ def _read_to_end(consumer: Any, topics: Sequence[Topic], from_ms: int) -> Iterat
     _seek(consumer, partitions, from_ms, ends)
     while any(consumer.position(partition) < ends[partition] for partition in partitions):
         for partition, records in consumer.poll(timeout_ms=100).items():
-            yield from (message_of(r) for r in records if r.offset < ends[partition])
+            found = (message_of(one) for one in records if one.offset < ends[partition])
+            yield from (message for message in found if not message.is_tick)
 
 
 def partitions_of(consumer: Any, topic: Topic) -> list[TopicPartition]:

@@ -20,7 +20,7 @@ class OrderedLog:
     """What some topics hold when it is made. Use it with `with`; `total` counts messages at most.
 
     Messages come by log time, and those of a partition keep their order. `until_ms` leaves out
-    what Kafka took then or later.
+    what Kafka took then or later. Ticks are among them: they say how far time has come.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The real stack, one for all end-to-end tests of a run."""
+"""The real stack, one for all end-to-end tests of a run, gone before other tests begin."""
 
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from settings import Settings, load_settings
 from stack.local import LocalStack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Kafka, Valkey, Milvus, Triton and Flink on free ports, gone again at the end of the run.
 

@@ -3,6 +3,7 @@
 # ruff: noqa: ARG002 (folds take what every fold takes)
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from freshet.backfill_sinks import LastMessages, last_file
 from freshet.backfill_states import KeptBytes, rows_of
 from operators.fold import Counting, Outgoing
 from operators.messages import Incoming
-from schemas.topics import ITEM_SIGNALS, ITEMS, USER_EVENTS, USER_SNAPSHOTS
+from schemas.topics import ITEM_SIGNALS, ITEMS, TICK_KEY, USER_EVENTS, USER_SNAPSHOTS
 from stores.event_log import LogMessage, Position
 
 
@@ -118,6 +119,15 @@ def test_nobody_is_woken_before_their_time_has_passed() -> None:
     backfill.pass_time(1_100)
     assert second[b"item"].endswith(b"|1100:late 1100")
     backfill.pass_time(1_050)
+
+
+def test_a_tick_lets_time_pass_and_is_nobodys_message() -> None:
+    backfill, first, second = backfill_of([])
+    tick = replace(message("u1", 1_101), key=TICK_KEY, value=None)
+    backfill.live([message("u1", 1_000), tick])
+    backfill.know(tick)
+    assert first.keys() == {b"u1"}
+    assert second == {b"item": b"1000:u1|1100:late 1100"}
 
 
 def test_a_message_that_no_job_reads_changes_nothing() -> None:

@@ -2,15 +2,14 @@
 
 import logging
 import threading
-from concurrent.futures import Future
+from collections.abc import Iterable
 
 import pytest
 
 from freshet.log_clock import LogClock
-from schemas.topics import LOG_TIME, Topic
-from schemas.types import LogTick
+from schemas.topics import TIMED, Topic
 from stores.errors import LogUnavailable
-from stores.event_log import EventLog, Position
+from stores.event_log import EventLog
 
 
 class SomeLog(EventLog):
@@ -18,36 +17,28 @@ class SomeLog(EventLog):
 
     def __init__(self) -> None:
         self.away = False
-        self.sent: list[tuple[Topic, object]] = []
+        self.ticked: list[Topic] = []
 
-    def send(self, topic: Topic, _key: str, record: object) -> "Future[Position]":
-        done: Future[Position] = Future()
+    def tick(self, topics: Iterable[Topic]) -> None:
+        self.ticked += topics
         if self.away:
-            done.set_exception(LogUnavailable(f"try {len(self.sent)}"))
-        else:
-            done.set_result(Position(topic=topic.name, partition=0, offset=0, log_time_ms=0))
-        self.sent.append((topic, record))
-        return done
+            raise LogUnavailable(f"try {len(self.ticked)}")
 
 
-def clock() -> LogClock:
-    return LogClock("nowhere:1", now_ms=lambda: 7)
-
-
-def test_a_tick_is_logged_with_the_time() -> None:
+def test_every_topic_that_time_depends_on_is_ticked() -> None:
     log = SomeLog()
-    clock().tick(log)
-    assert log.sent == [(LOG_TIME, LogTick(timestamp_ms=7))]
+    LogClock("nowhere:1").tick(log)
+    assert log.ticked == list(TIMED)
 
 
 def test_that_time_stands_still_is_said_once_and_so_is_its_going_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    log, ticking = SomeLog(), clock()
+    log, clock = SomeLog(), LogClock("nowhere:1")
     caplog.set_level(logging.INFO)
     for away in (False, True, True, False, False):
         log.away = away
-        ticking.tick(log)
+        clock.tick(log)
     first, second = caplog.messages
     assert first.startswith("the log's time stands still: ")
     assert second == "the log's time goes on"
@@ -55,7 +46,7 @@ def test_that_time_stands_still_is_said_once_and_so_is_its_going_on(
 
 def test_it_ends_when_told_to_while_kafka_is_away() -> None:
     stop = threading.Event()
-    thread = clock().start(stop)
+    thread = LogClock("nowhere:1").start(stop)
     stop.set()
     thread.join(timeout=10)
     assert not thread.is_alive()

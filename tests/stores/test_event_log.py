@@ -3,13 +3,13 @@ import threading
 import time
 
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
-from schemas.topics import BANDIT_UPDATES, TOPICS, USER_SNAPSHOTS
+from schemas.topics import BANDIT_UPDATES, TICK_KEY, TOPICS, USER_SNAPSHOTS
 from schemas.types import UserSnapshot
 from stack.local import LocalStack
 from stores.errors import LogUnavailable
-from stores.event_log import EventLog, create_topics, read, topic_states
+from stores.event_log import EventLog, create_topics, partitions_of, read, topic_states
 from tests.stores.records import user_snapshot
 
 pytestmark = [
@@ -69,6 +69,33 @@ async def test_what_is_appended_is_read_back(bootstrap: str) -> None:
     records = {m.position: m.record(UserSnapshot) for m in found}
     assert [records[position] for position in positions] == sent
     assert {m.key for m in found if m.position in positions} == {s.user_id.encode() for s in sent}
+
+
+def test_a_tick_is_in_each_partition_and_no_reader_sees_it(bootstrap: str) -> None:
+    before = list(read(bootstrap, [USER_SNAPSHOTS]))
+    with EventLog(bootstrap) as log:
+        log.tick([USER_SNAPSHOTS])
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap)
+    partitions = partitions_of(consumer, USER_SNAPSHOTS)
+    consumer.assign(partitions)
+    ends = consumer.end_offsets(partitions)
+    for partition in partitions:
+        consumer.seek(partition, ends[partition] - 1)
+    last: dict[int, tuple[bytes, None]] = {}
+    until = time.monotonic() + 10
+    while len(last) < len(partitions) and time.monotonic() < until:
+        for found in consumer.poll(timeout_ms=200).values():
+            last |= {one.partition: (one.key, one.value) for one in found}
+    consumer.close()
+    assert last == {one.partition: (TICK_KEY, None) for one in partitions}
+    assert list(read(bootstrap, [USER_SNAPSHOTS])) == before
+
+
+def test_without_kafka_a_tick_says_so_within_its_deadline() -> None:
+    began = time.monotonic()
+    with EventLog(NOBODY, deadline_s=0.5) as log, pytest.raises(LogUnavailable, match="tick: "):
+        log.tick([USER_SNAPSHOTS])
+    assert time.monotonic() - began < 5
 
 
 def test_reading_from_a_time_leaves_out_what_was_before(bootstrap: str) -> None:

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from schemas.topics import ITEMS, USER_EVENTS
+from schemas.topics import ITEMS, TICK_KEY, USER_EVENTS
 from schemas.types import ItemEvent, UserEvent
 from stores.errors import LogUnavailable
 from stores.event_log import EventLog
@@ -43,14 +43,20 @@ def test_all_messages_come_once_by_their_log_times(bootstrap: str) -> None:
 
 def test_what_came_later_is_left_out(bootstrap: str) -> None:
     write(bootstrap, "before-", range(20))
+    with EventLog(bootstrap) as ticking:
+        ticking.tick([USER_EVENTS])
     time.sleep(0.02)
     until_ms = int(time.time() * 1000)
     time.sleep(0.02)
     write(bootstrap, "after-", range(20))
     with OrderedLog(bootstrap, [USER_EVENTS], until_ms=until_ms) as log:
-        keys = {(message.key or b"").partition(b"-")[0] for message in log}
+        found = list(log)
+    keys = {(message.key or b"").partition(b"-")[0] for message in found}
     assert b"before" in keys
     assert b"after" not in keys
+    ticks = [message for message in found if message.is_tick]
+    assert len(ticks) == USER_EVENTS.scaled_partitions(0.04)
+    assert {message.key for message in ticks} == {TICK_KEY}
 
 
 def test_a_log_that_is_away_is_named() -> None:

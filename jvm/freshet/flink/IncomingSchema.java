@@ -1,5 +1,7 @@
 package freshet.flink;
 
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeinfo.Types;
@@ -19,17 +21,17 @@ final class IncomingSchema implements KafkaRecordDeserializationSchema<Tuple2<In
     private static final Tuple2<Integer, byte[]> A_TICK = Tuple2.of(TICK, new byte[0]);
 
     private final int buckets;
-    private final String clock;
+    private final byte[] tick;
 
-    IncomingSchema(int buckets, String clock) {
-        this.clock = clock;
+    IncomingSchema(int buckets, String tick) {
         this.buckets = buckets;
+        this.tick = tick.getBytes(StandardCharsets.UTF_8);
     }
 
     @Override
     public void deserialize(
             ConsumerRecord<byte[], byte[]> message, Collector<Tuple2<Integer, byte[]>> out) {
-        if (message.topic().equals(clock)) {
+        if (message.value() == null && Arrays.equals(message.key(), tick)) {
             out.collect(A_TICK);
             return;
         }

@@ -3,7 +3,6 @@ package freshet.flink;
 import java.time.Duration;
 import java.util.List;
 import java.util.Properties;
-import java.util.stream.Stream;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
@@ -33,27 +32,27 @@ public final class Log {
     private Log() {}
 
     /**
-     * The messages of the topics. Their time is the log's: a watermark says how far it has come, by
-     * the ticks of `clock` too, which go no further.
+     * The messages of the topics. Their time is the log's: a watermark says how far it has come,
+     * also by ticks, which are messages of key `tick` without a value and go no further.
      */
     public static DataStream<Tuple2<Integer, byte[]>> messages(
             StreamExecutionEnvironment env,
             Properties client,
             List<String> topics,
             int buckets,
-            String clock,
+            String tick,
             long startMs,
             long delayMs,
             long idleMs) {
         KafkaSource<Tuple2<Integer, byte[]>> source =
                 KafkaSource.<Tuple2<Integer, byte[]>>builder()
-                        .setTopics(Stream.concat(topics.stream(), Stream.of(clock)).toList())
+                        .setTopics(topics)
                         .setStartingOffsets(
                                 startMs == 0
                                         ? OffsetsInitializer.earliest()
                                         : OffsetsInitializer.timestamp(startMs))
                         .setProperties(client)
-                        .setDeserializer(new IncomingSchema(buckets, clock))
+                        .setDeserializer(new IncomingSchema(buckets, tick))
                         .build();
         WatermarkStrategy<Tuple2<Integer, byte[]>> logTime =
                 WatermarkStrategy.<Tuple2<Integer, byte[]>>forBoundedOutOfOrderness(
