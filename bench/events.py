@@ -22,16 +22,19 @@ Message = tuple[bytes, bytes]
 
 
 def events(
-    count: int, *, users: int, items: int, last_ms: int, in_turn: bool = False
+    count: int, *, users: int, items: int, last_ms: int, in_turn: bool = False, first: int = 0
 ) -> Iterator[Message]:
-    """Events of users drawn alike or in turn, a millisecond apart, the last at `last_ms`."""
-    rng = random.Random(7)
-    for number in range(count):
+    """Events of users drawn alike or in turn, a millisecond apart, the last at `last_ms`.
+
+    They are numbered from `first` on; who asks twice begins where the last ones ended.
+    """
+    rng = random.Random(7 + first)
+    for number in range(first, first + count):
         yield event(
             f"{number:032x}",
             user_id=f"user-{number % users if in_turn else rng.randrange(users)}",
             items=items,
-            timestamp_ms=last_ms - (count - number),
+            timestamp_ms=last_ms - (first + count - number),
             rng=rng,
         )
 

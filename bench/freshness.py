@@ -1,12 +1,11 @@
 """From an event produced to its user's state readable in Redis, while the stream is half full.
 
 A process of its own sends a steady load; probes are events of users of whom nobody else sends
-anything, so the version in their context tells when their event is in. `--rate 0` takes half of
-what `bench.stream` has measured here.
+anything, so that they have a context in Redis tells that their event is in. Without `--rate` the
+load is half of the most that job and writers have got through just before.
 """
 
 import argparse
-import json
 import random
 import subprocess
 import sys
@@ -21,8 +20,8 @@ from pathlib import Path
 
 import redis
 
-from bench.events import event, item_vectors, store_items
-from bench.result import RESULTS, save
+from bench.events import event, events, item_vectors, produce, store_items
+from bench.result import save
 from demo.freshness import histogram, summary
 from schemas.redis_keys import CONTEXT
 from schemas.topics import USER_EVENTS
@@ -35,6 +34,9 @@ ITEMS = 1_000
 TICK_S = 0.01
 POLL_S = 0.002
 TIMEOUT_S = 10.0
+WARM_UP, AT_ONCE = 15_000, 30_000
+# So many that there is one in every partition.
+PROBES_AT_END = 16
 
 
 def main() -> None:
@@ -43,20 +45,19 @@ def main() -> None:
     if options.load_to:
         _send_load(options)
         return
-    rate = options.rate or _half_of_what_was_measured()
     with tempfile.TemporaryDirectory(prefix="freshet-bench-") as directory:
         base = Settings(cache_dir=load_settings().cache_dir)
         stack = LocalStack.beside(base, data_dir=Path(directory))
         try:
-            times_ms, sent = _measure(stack, options, rate)
+            times_ms, sent, most = _measure(stack, options)
         finally:
             stack.down()
     found = summary(times_ms)
     print("\n".join(histogram(times_ms)))
-    print(f"{rate:,.0f} events/s asked, {sent / options.seconds:,.0f} sent; {found}")
+    print(f"{sent / options.seconds:,.0f} events/s, {most:,.0f} at most; {found}")
     figures = {
         **asdict(found),
-        "load_asked_per_s": round(rate),
+        "most_per_s": round(most),
         "load_sent_per_s": round(sent / options.seconds),
         "histogram": histogram(times_ms),
         **{name: getattr(options, name) for name in ("seconds", "users", "probes_per_s", "jobs")},
@@ -66,7 +67,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.freshness", description=__doc__)
-    parser.add_argument("--rate", type=float, default=0.0, help="events/s beside the probes")
+    parser.add_argument("--rate", type=float, default=0.0, help="events/s; 0: half the most")
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--users", type=int, default=5_000)
     parser.add_argument("--probes-per-s", type=int, default=10)
@@ -75,25 +76,32 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _half_of_what_was_measured() -> float:
-    stored = json.loads((RESULTS / "stream.json").read_text(encoding="utf-8"))
-    return float(stored["figures"]["user_state_events_per_s"]) / 2
-
-
 def _measure(
-    stack: LocalStack, options: argparse.Namespace, rate: float
-) -> tuple[list[float | None], int]:
+    stack: LocalStack, options: argparse.Namespace
+) -> tuple[list[float | None], int, float]:
     stack.up(*SERVERS)
     kafka = stack.settings.kafka
     create_topics(kafka.bootstrap, scale=kafka.partition_scale, replication=kafka.replication)
     store_items(stack.settings.redis.url, item_vectors(ITEMS))
     stack.freshet("job", "submit", *options.jobs)
     stack.up("writers")
-    _probe(stack, seconds=5, per_s=5, prefix="warm-up")
+    _most(stack, options.users, first=0, count=WARM_UP)
+    most = _most(stack, options.users, first=WARM_UP, count=AT_ONCE)
+    rate = options.rate or most / 2
     with _load(kafka.bootstrap, rate, options) as load:
         time.sleep(5)
         times_ms = _probe(stack, options.seconds, options.probes_per_s, prefix="probe")
-    return times_ms, int(load[0] * options.seconds / (options.seconds + 5))
+    return times_ms, int(load[0] * options.seconds / (options.seconds + 5)), most
+
+
+def _most(stack: LocalStack, users: int, *, first: int, count: int) -> float:
+    """Events a second when all come at once, until those that came last are readable."""
+    began = time.perf_counter()
+    now_ms = int(time.time() * 1000)
+    made = events(count, users=users, items=ITEMS, last_ms=now_ms, first=first)
+    produce(stack.settings.kafka.bootstrap, made)
+    _probe(stack, seconds=1, per_s=PROBES_AT_END, prefix=f"last-of-{count}", timeout_s=600)
+    return count / (time.perf_counter() - began)
 
 
 @contextmanager
@@ -142,7 +150,9 @@ def _send_load(options: argparse.Namespace) -> None:
     print(sent)
 
 
-def _probe(stack: LocalStack, seconds: int, per_s: int, *, prefix: str) -> list[float | None]:
+def _probe(
+    stack: LocalStack, seconds: int, per_s: int, *, prefix: str, timeout_s: float = TIMEOUT_S
+) -> list[float | None]:
     client = redis.Redis.from_url(stack.settings.redis.url)
     rng, waiting = random.Random(3), []
     with EventLog(stack.settings.kafka.bootstrap) as log, ThreadPoolExecutor(16) as pool:
@@ -156,15 +166,17 @@ def _probe(stack: LocalStack, seconds: int, per_s: int, *, prefix: str) -> list[
                 timestamp_ms=int(time.time() * 1000),
                 rng=rng,
             )
-            waiting.append(pool.submit(_time_to_redis, client, log, key, value))
+            waiting.append(pool.submit(_time_to_redis, client, log, key, value, timeout_s))
             pace.wait(1 / per_s)
         return [one.result() for one in waiting]
 
 
-def _time_to_redis(client: redis.Redis, log: EventLog, key: bytes, value: bytes) -> float | None:
+def _time_to_redis(
+    client: redis.Redis, log: EventLog, key: bytes, value: bytes, timeout_s: float
+) -> float | None:
     began = time.perf_counter()
     log.send_raw(USER_EVENTS, key, value)
-    while (passed := time.perf_counter() - began) < TIMEOUT_S:
+    while (passed := time.perf_counter() - began) < timeout_s:
         if client.exists(CONTEXT.of(key.decode())):
             return (time.perf_counter() - began) * 1000
         time.sleep(max(POLL_S, passed * 0.05))
