@@ -1,5 +1,6 @@
 """Kafka: one node in KRaft mode, from the jars of `pom.xml`."""
 
+import fcntl
 import subprocess
 from pathlib import Path
 
@@ -59,11 +60,14 @@ def _prepare(settings: Settings, layout: Layout) -> None:
     jars = fetch_jars(layout.cache)
     _home(layout).mkdir(parents=True, exist_ok=True)
     _properties_file(layout).write_text(properties(settings, layout))
-    if not (_home(layout) / "log" / "meta.properties").exists():
-        _format(jars / "kafka", _properties_file(layout))
+    with (_home(layout) / "format.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (_home(layout) / "log" / "meta.properties").exists():
+            _format(jars / "kafka", _properties_file(layout), lock.fileno())
 
 
-def _format(jars: Path, properties_file: Path) -> None:
+def _format(jars: Path, properties_file: Path, lock: int) -> None:
+    """Make the storage. Who does it has the lock too, and keeps it if this process is killed."""
     done = subprocess.run(
         [
             *("java", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*", "kafka.tools.StorageTool"),
@@ -73,6 +77,7 @@ def _format(jars: Path, properties_file: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        pass_fds=(lock,),
     )
     if done.returncode != 0:
         raise StackError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
