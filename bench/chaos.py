@@ -56,7 +56,10 @@ def _options() -> argparse.Namespace:
 
 def _settings() -> Settings:
     base = Settings(cache_dir=load_settings().cache_dir)
-    streams = base.streams.model_copy(update={"attribution_window_s": WINDOW_S})
+    # When Kafka is back, what has waited for it is logged within a second or two; by the rule of
+    # pending answers some would close others early, and the recount knows nothing of that rule.
+    awaited = {"attribution_window_s": WINDOW_S, "pending_requests": 64}
+    streams = base.streams.model_copy(update=awaited)
     return base.model_copy(update={"streams": streams})
 
 

@@ -59,11 +59,14 @@ class ShowingsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionRules:
-    """How long, and for how many answers, reactions are awaited."""
+    """How long, and for how many answers, reactions are awaited.
+
+    Many reactions wait only where a job catches up and has read events ahead of answers.
+    """
 
     window_ms: int = 1_800_000
     pending_requests: int = 8
-    waiting_reactions: int = 32
+    waiting_reactions: int = 256
 
 
 DEFAULT_RULES = AttributionRules()
