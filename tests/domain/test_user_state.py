@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from domain.affinity import Affinities
 from domain.embedding import Vector, fold
 from domain.emotion import EmotionState, mood_at
+from domain.recent_ids import ID_BYTES
 from domain.session import SESSION_GAP_MS, RecentItem
 from domain.user_state import Outcome, UserState, apply
 from domain.user_state_codec import decode_user_state, encode_user_state
@@ -317,7 +318,7 @@ def test_nothing_is_learned_without_consent() -> None:
         item=Item(vector=AXIS, category="secret", price=1.0),
     )
     stored = encode_user_state(state)
-    assert (len(stored), b"secret" in stored) == (before + 8, False)
+    assert (len(stored), b"secret" in stored) == (before + ID_BYTES, False)
     assert (outcome.embedding, outcome.rewards, outcome.late) == (None, (), False)
     assert outcome.signal is not None
     assert (outcome.signal.item_id, outcome.signal.user_id) == ("secret", "")
