@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from struct import Struct, pack
+from struct import Struct, pack, unpack
 
 import numpy as np
 
@@ -159,7 +159,7 @@ def _unpacked(stored: bytes) -> Shown:
     return Shown(
         timestamp_ms=timestamp_ms,
         segment=reader.given(),
-        features=reader.fields(Struct(f"<{features}e")),
+        features=unpack(f"<{features}e", reader.take(2 * features)),
         item_ids=tuple([reader.take(size).decode() for size in reader.integers("H", many)]),
         positions=tuple(reader.integers("H", many)),
         propensities=tuple(reader.floats("f", many)),

@@ -22,7 +22,7 @@ from schemas.types import (
 )
 
 # A message of this key without a value says that time goes on where nothing else is logged. It is
-# nobody's record, and every reader of the log leaves it out.
+# nobody's record: readers of records leave it out, and a backfill lets time pass by it.
 TICK_KEY = b"freshet:tick"
 
 HOUR_MS = 3_600_000
