@@ -130,7 +130,7 @@ def _send_load(options: argparse.Namespace) -> None:
     rng, sent = random.Random(11), 0
     ready = [
         event(
-            f"load{number:028x}",
+            f"load{time.time_ns():020x}{number:08x}",
             user_id=f"user-{rng.randrange(options.users)}",
             items=ITEMS,
             timestamp_ms=int(time.time() * 1000),

@@ -1,7 +1,8 @@
 """The keys of one bucket: the states in use, and what of them has to be written."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Generic, Protocol
 
 from operators.due import Due
@@ -13,6 +14,8 @@ from operators.steps import DeadCounting, Held, Steps
 LONGEST_SINCE = 64
 # A message as large as this isn't kept until the next barrier: its state is written at once.
 LARGE_BYTES = 65_536
+# Whoever gets so few messages at a time is not behind, and has time to write in between.
+FEW_MESSAGES = 4
 
 
 class Store(Protocol):
@@ -52,37 +55,61 @@ class Bucket(Generic[StateT]):
         self._store = store
         self._counters = counters
         self._held: OrderedDict[bytes, Held[StateT]] = OrderedDict()
+        self._unwritten: OrderedDict[bytes, None] = OrderedDict()
+        self._told_later = False
 
-    def take(self, messages: Iterable[Incoming], *, limit: int) -> Iterator[Outgoing]:
-        """Take messages in, one after another, and let go of states that are too many."""
+    def take(self, messages: Sequence[Incoming], *, limit: int) -> Iterator[Outgoing]:
+        """Take messages in, one after another, and let go of states that are too many.
+
+        Where they are few, states that changed a while ago are written, so that there is little
+        left to write when a barrier waits for it.
+        """
+        self._told_later = True
         for message in messages:
             key = message.key or b""
             held = self._state(key)
             before = len(held.since)
             yield from self._steps.take(held, message, self._store.state)
             if len(held.since) > before:
+                self._changed(key)
                 self.due.plan(key, self._steps.due_ms(held.state))
                 if len(held.since) > LONGEST_SINCE or len(message.value or b"") > LARGE_BYTES:
                     yield from self._write(key, held)
+        if len(messages) <= FEW_MESSAGES:
+            yield from self._write_longest_unwritten(2 * len(messages))
         yield from self._let_go(limit)
 
     def wake(self, log_time_ms: int, *, limit: int) -> Iterator[Outgoing]:
-        """Wake who is due, and write what came of it. After a bug a key sleeps until a message."""
+        """Wake who is due. After a bug a key sleeps until a message.
+
+        A bucket that had messages will be told to write; another writes at once.
+        """
         for key in self.due.passed(log_time_ms):
             self._counters.count("wakes")
             held = self._state(key)
             before = len(held.since)
             yield from self._steps.wake(held, key, log_time_ms, self._store.state)
             if len(held.since) > before:
+                self._changed(key)
                 self.due.plan(key, self._steps.due_ms(held.state), after_ms=log_time_ms)
-            yield from self._write(key, held)
+            if not self._told_later:
+                yield from self._write(key, held)
         yield from self._let_go(limit)
 
     def write(self) -> Iterator[Outgoing]:
         """Write every state that changed since it was last written."""
-        for key, held in self._held.items():
-            if held.since:
-                yield from self._write(key, held)
+        self._told_later = False
+        for key in tuple(self._unwritten):
+            yield from self._write(key, self._held[key])
+
+    def _changed(self, key: bytes) -> None:
+        self._unwritten[key] = None
+        self._unwritten.move_to_end(key)
+
+    def _write_longest_unwritten(self, most: int) -> Iterator[Outgoing]:
+        """All but the one that changed last, which may well change again."""
+        for key in tuple(islice(self._unwritten, min(most, max(0, len(self._unwritten) - 1)))):
+            yield from self._write(key, self._held[key])
 
     def _state(self, key: bytes) -> Held[StateT]:
         held = self._held.get(key)
@@ -104,6 +131,7 @@ class Bucket(Generic[StateT]):
         yield from dead
         self._store.keep(key, state)
         held.since.clear()
+        self._unwritten.pop(key, None)
         self._counters.count("states_written")
         self._counters.count("state_bytes_written", len(state))
         if key in self.due.changed:

@@ -211,6 +211,13 @@ class WriterSettings(Section):
 
     group: str = Field("freshet-writers", min_length=1)
     batch: int = Field(500, ge=1, le=10_000, description="records written in one round trip")
+    user_vectors_s: float = Field(
+        30.0,
+        ge=0,
+        le=3_600,
+        description="a user's vector waits for so long, that a newer one may replace it, before it "
+        "goes to Milvus; Redis has it at once",
+    )
     metrics_port: Port = 18091
 
 

@@ -4,9 +4,9 @@ import json
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from itertools import islice
 
 from schemas.redis_keys import ITEM
 from stores.errors import StoreUnavailable
@@ -16,6 +16,8 @@ from stores.views import Vector, vector_of
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 MISS_LIFETIME_S = 1.0
+# How many items are read again at once, and how much of their lifetime may be left then.
+AGAIN_AT_ONCE, AGAIN_LEFT = 256, 0.25
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +31,19 @@ class StoredItem:
     price: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry:
     item: StoredItem | None
     until: float
+    used: bool = False
 
 
 class ItemVectors:
     """Items by their id. While the store is away `get` waits, so that nothing is computed wrong.
 
-    An item is remembered for `lifetime_s`; that it has no vector, for a second at most.
+    An item is remembered for `lifetime_s`; that it has no vector, for a second at most. When one has
+    to be read again, those in use that will be due soon are read with it: who asks waits for the
+    server rarely, and not once an item.
     """
 
     def __init__(
@@ -62,7 +67,9 @@ class ItemVectors:
         """Answer the item, or None for one that is not there."""
         entry = self._entries.get(item_id)
         if entry is None or entry.until <= self._clock():
-            entry = self._remember(item_id, self._fetch(item_id))
+            self._read_anew([item_id] if entry is None else self._due_soon(item_id))
+            entry = self._entries[item_id]
+        entry.used = True
         self._entries.move_to_end(item_id)
         return entry.item
 
@@ -70,33 +77,44 @@ class ItemVectors:
         """Let go of the connection."""
         self._client.close()
 
-    def _remember(self, item_id: str, item: StoredItem | None) -> _Entry:
-        lifetime_s = self._lifetime_s
-        if item is None or item.vector is None:
-            lifetime_s = min(lifetime_s, MISS_LIFETIME_S)
-        entry = _Entry(item, self._clock() + lifetime_s)
-        self._entries[item_id] = entry
+    def _due_soon(self, item_id: str) -> list[str]:
+        """The item, and others in use whose time is nearly over, the last used first."""
+        soon = self._clock() + self._lifetime_s * AGAIN_LEFT
+        others = (
+            name
+            for name, entry in reversed(self._entries.items())
+            if entry.used and entry.until <= soon and name != item_id
+        )
+        return [item_id, *islice(others, AGAIN_AT_ONCE - 1)]
+
+    def _read_anew(self, item_ids: Sequence[str]) -> None:
+        for item_id, item in zip(item_ids, self._fetch(item_ids), strict=True):
+            self._entries[item_id] = _Entry(item, self._clock() + self._lifetime_of(item))
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
-        return entry
 
-    def _fetch(self, item_id: str) -> StoredItem | None:
+    def _lifetime_of(self, item: StoredItem | None) -> float:
+        known = item is not None and item.vector is not None
+        return self._lifetime_s if known else min(self._lifetime_s, MISS_LIFETIME_S)
+
+    def _fetch(self, item_ids: Sequence[str]) -> list[StoredItem | None]:
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                return self._read(item_id)
+                return self._read(item_ids)
             except StoreUnavailable as error:
-                log.warning("waiting for item %s: %s", item_id, error)
+                log.warning("waiting for item %s: %s", item_ids[0], error)
                 self._sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _read(self, item_id: str) -> StoredItem | None:
-        with translated():
-            # The client's types don't say that this one doesn't decode and doesn't wait.
-            stored = cast(
-                "list[bytes | None]", self._client.hmget(ITEM.of(item_id), ["vector", "catalog"])
-            )
-        return _item(item_id, *stored)
+    def _read(self, item_ids: Sequence[str]) -> list[StoredItem | None]:
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            for item_id in item_ids:
+                pipeline.hmget(ITEM.of(item_id), ["vector", "catalog"])
+            return [
+                _item(item_id, *stored)
+                for item_id, stored in zip(item_ids, pipeline.execute(), strict=True)
+            ]
 
 
 def _item(item_id: str, vector: bytes | None, catalog: bytes | None) -> StoredItem | None:

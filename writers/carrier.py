@@ -1,7 +1,8 @@
 """Carries topics into one store: read, decode, write, and only then commit.
 
-A crash repeats what was not committed, and repeating changes nothing in the stores. While the store
-is away the carrier goes back to what it could not write, pauses, and stays in its consumer group.
+A crash repeats what was not committed, some of which may have waited for something newer; repeating
+changes nothing in the stores. While the store is away the carrier goes back to what it could not
+write, pauses, and stays in its consumer group.
 """
 
 import logging
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
 from schemas.topics import DEAD_LETTERS
@@ -25,12 +26,16 @@ from schemas.types import (
 )
 from stores.errors import StoreError, StoreRejected
 from stores.event_log import EventLog, LogMessage, message_of
+from writers.backlog import Backlog, first_offsets
 from writers.batch import Carried, Refused, dead_letter, decode_all
 from writers.checks import Problem
 from writers.metrics import Metrics
 from writers.targets import Target
 
 POLL_MS = 200
+# Kafka answers when there is so much to read, or after so long: to ask for each message costs it
+# and us more than the message does.
+FETCH_BYTES, FETCH_WAIT_MS = 65_536, 20
 COMMIT_EVERY_S = 0.5
 LAG_EVERY_S = 1.0
 FIRST_PAUSE_S = 0.1
@@ -89,6 +94,7 @@ class Carrier:
         self._clock = clock
         self._now_ms = now_ms
         self._topics = {topic.name: topic for topic in target.topics}
+        self._backlog = Backlog(target.linger, clock=clock)
         self._consumer: Any = None
         self._outage = Outage(target.name, clock)
         self._ready = False
@@ -110,6 +116,8 @@ class Carrier:
         try:
             while not stop.is_set():
                 self._turn(stop)
+            while self._ready and len(self._backlog):
+                self._write_due([], hurry=True)
             self._commit()
         finally:
             self._consumer.close(autocommit=False, timeout_ms=5_000)
@@ -132,6 +140,8 @@ class Carrier:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_poll_records=self._group.batch,
+            fetch_min_bytes=FETCH_BYTES,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             session_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             reconnect_backoff_max_ms=1_000,
@@ -147,6 +157,8 @@ class Carrier:
         """Take note that the group has given us our share."""
         log.info("%s: joined its group, with %d partitions", self._target.name, partitions)
         self._joined = True
+        # The group has us begin at what is committed.
+        self._backlog.clear()
 
     def _turn(self, stop: threading.Event) -> None:
         self._last_turn = self._clock()
@@ -178,27 +190,29 @@ class Carrier:
         return [message_of(record) for records in found.values() for record in records]
 
     def _carry(self, messages: Sequence[LogMessage]) -> None:
-        if not messages:
-            return
-        if not self._ready:
+        if self._ready:
+            self._write_due(messages)
+        elif messages:
             # Of partitions that the group has just given us: they weren't paused yet.
             self._rewind(messages)
-            return
+
+    def _write_due(self, messages: Sequence[LogMessage], *, hurry: bool = False) -> None:
+        batch = decode_all(messages, self._topics)
+        replaced = self._backlog.add(batch.good)
+        due = self._backlog.due(self._group.batch, hurry=hurry or self._owed)
         try:
-            self._write_all(messages)
+            self._bury(batch.bad + self._write(due))
         except StoreError as error:
             self._owed = True
             self._fail(error)
             self._rewind(messages)
-        else:
-            self._uncommitted = True
+            return
+        self._backlog.written(due)
+        self._metrics.replaced.labels(self._target.name).inc(replaced)
+        self._uncommitted = self._uncommitted or bool(messages or due)
+        if due:
             self._owed = False
             self._is_back()
-
-    def _write_all(self, messages: Iterable[LogMessage]) -> None:
-        batch = decode_all(messages, self._topics)
-        refused = batch.bad + list(self._write(batch.good))
-        self._bury(refused)
 
     def _write(self, carried: Sequence[Carried]) -> list[Refused]:
         """Write, and where the store refuses, halve until the records to blame stand alone."""
@@ -249,9 +263,13 @@ class Carrier:
     def _rewind(self, messages: Iterable[LogMessage]) -> None:
         """Go back to what was not written, and fetch nothing for now."""
         assigned = self._consumer.assignment()
-        for partition, offset in _first_offsets(messages).items():
-            if partition in assigned:
-                self._consumer.seek(partition, offset)
+        first = self._backlog.first_offsets()
+        for at, offset in first_offsets(one.position for one in messages).items():
+            first[at] = min(offset, first.get(at, offset))
+        for partition in assigned:
+            if (partition.topic, partition.partition) in first:
+                self._consumer.seek(partition, first[partition.topic, partition.partition])
+        self._backlog.clear()
         self._consumer.pause(*assigned)
 
     def _keep_books(self) -> None:
@@ -267,12 +285,23 @@ class Carrier:
         if not self._uncommitted:
             return
         try:
-            self._consumer.commit(timeout_ms=5_000)
+            self._consumer.commit(self._settled(), timeout_ms=5_000)
         except KafkaError as error:
             # Nothing is lost: what isn't committed is written again.
             log.warning("%s: commit: %s", self._target.name, error)
         else:
             self._uncommitted = False
+
+    def _settled(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Up to where everything is written."""
+        waiting = self._backlog.first_offsets()
+        return {
+            partition: OffsetAndMetadata(
+                waiting.get((partition.topic, partition.partition), position), "", -1
+            )
+            for partition in self._consumer.assignment()
+            if (position := self._consumer.position(partition)) is not None
+        }
 
     def _measure_lag(self) -> None:
         lag = dict.fromkeys(self._topics, 0)
@@ -330,15 +359,6 @@ class Outage:
             log.info("%s: back after %.1f s", self._store, self._clock() - self._began)
         self.reason = ""
         self._pause_s = FIRST_PAUSE_S
-
-
-def _first_offsets(messages: Iterable[LogMessage]) -> dict[TopicPartition, int]:
-    """Where each partition of a batch begins; the messages of one stand in order."""
-    first: dict[TopicPartition, int] = {}
-    for message in messages:
-        at = message.position
-        first.setdefault(TopicPartition(at.topic, at.partition), at.offset)
-    return first
 
 
 def _log_time_ms(carried: Carried) -> int:

@@ -21,6 +21,9 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.records = self._counter("records", "Records written.", "store", "topic")
+        self.replaced = self._counter(
+            "replaced", "Records that newer ones replaced before they were written.", "store"
+        )
         self.errors = self._counter("errors", "Writes that failed and are repeated.", "store")
         self.dead_letters = self._counter(
             "dead_letters", "Messages that could not be used.", "store", "reason"

@@ -56,7 +56,11 @@ def _targets(settings: Settings) -> tuple[Target, ...]:
     records = (RecordsTarget(settings.records_url),) if settings.records.enabled else ()
     return (
         RedisTarget(settings.redis.url),
-        MilvusTarget(settings.milvus.uri, token=settings.milvus.token.get_secret_value()),
+        MilvusTarget(
+            settings.milvus.uri,
+            token=settings.milvus.token.get_secret_value(),
+            linger_s=settings.writers.user_vectors_s,
+        ),
         *records,
     )
 

@@ -33,12 +33,14 @@ from stores.errors import LogUnavailable
 from stores.event_log import LogMessage, Position
 from tests.stores.lake.lakes import HOUR, event, message, write
 from tests.stores.records import item_event, user_snapshot
+from writers.backlog import Linger
 
 
 class Target:
     name = "redis"
     topics: tuple[Topic, ...] = (USER_SNAPSHOTS,)
     pause_s = 0.0
+    linger: Linger | None = None
 
     def __init__(self) -> None:
         self.written: list[list[str]] = []

@@ -122,6 +122,30 @@ def test_the_cache_keeps_the_most_recently_used(
     vectors.close()
 
 
+def test_items_in_use_that_are_nearly_due_are_read_together(
+    redis_url: str, client: "redis.Redis", writer: OnlineWriter
+) -> None:
+    clock = Clock()
+    writer.write_items([item_snapshot(name, 1) for name in ("a", "i", "idle", "late")])
+    vectors = ItemVectors(redis_url, lifetime_s=60, clock=clock)
+    for name in ("a", "i", "idle"):
+        vectors.get(name)
+    clock.now = 30
+    vectors.get("late")
+    writer.write_items([item_snapshot("i", 2)])
+    clock.now = 60
+    client.config_resetstat()
+    vectors.get("a")
+    assert reads(client) == 3
+    assert vector_of(vectors) == unit(2).tobytes()
+    assert reads(client) == 3
+    clock.now = 120
+    vectors.get("a")
+    # Nobody has asked for the idle one since it was read.
+    assert reads(client) == 3 + 3
+    vectors.close()
+
+
 def test_it_waits_for_the_server_longer_each_time_up_to_a_limit(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

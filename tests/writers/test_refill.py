@@ -7,6 +7,7 @@ from schemas.topics import USER_SNAPSHOTS, Topic
 from stores.errors import StoreUnavailable
 from stores.event_log import LogMessage, Position
 from tests.stores.records import user_snapshot
+from writers.backlog import Linger
 from writers.batch import Carried
 from writers.refill import refill
 
@@ -15,6 +16,7 @@ class Target:
     name = "redis"
     topics: tuple[Topic, ...] = (USER_SNAPSHOTS,)
     pause_s = 0.0
+    linger: Linger | None = None
 
     def __init__(self, *, away: bool = False) -> None:
         self.written: list[list[int]] = []
