@@ -30,8 +30,8 @@ LOG_DELAY_MS = 1_000
 # for many seconds until another's messages are through, and its time would pass unread.
 LOG_IDLE_MS = 60_000
 
-# Kafka answers when there is so much to read, or after so long. To ask for each message, and to send
-# each alone, took more processor time than to work on it.
+# Kafka answers when there is so much to read, or after so long. To ask for each message, and to
+# send each alone, took more processor time than to work on it.
 FETCH_BYTES, FETCH_WAIT_MS = 65_536, 10
 LINGER_MS = 5
 

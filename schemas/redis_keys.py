@@ -151,5 +151,11 @@ EMBED_UPDATE = RedisKey(
 BANDIT_DEDUP = RedisKey(
     pattern="bandit_dedup:{}:{}:{}", kind="string", ttl_s=MINUTE_S, holds="1 for a reward applied"
 )
+WRITERS_MARK = RedisKey(
+    pattern="writers:mark",
+    kind="string",
+    ttl_s=DAY_S,
+    holds="nothing; written behind what a writer wrote, to learn when all that is on the disk",
+)
 
 KEYS = tuple(value for value in list(globals().values()) if isinstance(value, RedisKey))

@@ -41,9 +41,9 @@ class _Entry:
 class ItemVectors:
     """Items by their id. While the store is away `get` waits, so that nothing is computed wrong.
 
-    An item is remembered for `lifetime_s`; that it has no vector, for a second at most. When one has
-    to be read again, those in use that will be due soon are read with it: who asks waits for the
-    server rarely, and not once an item.
+    An item is remembered for `lifetime_s`; that it has no vector, for a second at most. When one
+    has to be read again, those in use that will be due soon are read with it: who asks waits for
+    the server rarely, and not once an item.
     """
 
     def __init__(

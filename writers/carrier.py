@@ -26,7 +26,7 @@ from schemas.types import (
 )
 from stores.errors import StoreError, StoreRejected
 from stores.event_log import EventLog, LogMessage, message_of
-from writers.backlog import Backlog, first_offsets
+from writers.backlog import Backlog
 from writers.batch import Carried, Refused, dead_letter, decode_all
 from writers.checks import Problem
 from writers.metrics import Metrics
@@ -37,6 +37,7 @@ POLL_MS = 200
 # and us more than the message does.
 FETCH_BYTES, FETCH_WAIT_MS = 65_536, 20
 COMMIT_EVERY_S = 0.5
+LAST_COMMIT_S = 3.0
 LAG_EVERY_S = 1.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
@@ -104,6 +105,8 @@ class Carrier:
         self._last_turn = clock()
         self._last_commit = self._last_lag = clock()
         self._uncommitted = False
+        # What will be committed once the store has it on its disk.
+        self._settling: dict[TopicPartition, OffsetAndMetadata] = {}
 
     @property
     def store(self) -> str:
@@ -116,11 +119,18 @@ class Carrier:
         try:
             while not stop.is_set():
                 self._turn(stop)
-            while self._ready and len(self._backlog):
-                self._write_due([], hurry=True)
-            self._commit()
+            self._finish()
         finally:
             self._consumer.close(autocommit=False, timeout_ms=5_000)
+
+    def _finish(self) -> None:
+        """Write what has waited, and commit as far as the store lets us within some seconds."""
+        until = self._clock() + LAST_COMMIT_S
+        while self._ready and len(self._backlog):
+            self._write_due([], hurry=True)
+        while (self._uncommitted or self._settling) and self._clock() < until:
+            self._commit()
+            time.sleep(POLL_MS / 1000 * bool(self._settling))
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether it works (a store that is away is no fault of it), and how the store is."""
@@ -158,7 +168,7 @@ class Carrier:
         log.info("%s: joined its group, with %d partitions", self._target.name, partitions)
         self._joined = True
         # The group has us begin at what is committed.
-        self._backlog.clear()
+        self._forget()
 
     def _turn(self, stop: threading.Event) -> None:
         self._last_turn = self._clock()
@@ -180,8 +190,8 @@ class Carrier:
         except StoreError as error:
             self._fail(error)
             return
+        self._go_back()
         self._ready = True
-        self._consumer.resume(*self._consumer.paused())
         if not self._owed:
             self._is_back()
 
@@ -194,7 +204,7 @@ class Carrier:
             self._write_due(messages)
         elif messages:
             # Of partitions that the group has just given us: they weren't paused yet.
-            self._rewind(messages)
+            self._consumer.pause(*self._consumer.assignment())
 
     def _write_due(self, messages: Sequence[LogMessage], *, hurry: bool = False) -> None:
         batch = decode_all(messages, self._topics)
@@ -203,9 +213,7 @@ class Carrier:
         try:
             self._bury(batch.bad + self._write(due))
         except StoreError as error:
-            self._owed = True
             self._fail(error)
-            self._rewind(messages)
             return
         self._backlog.written(due)
         self._metrics.replaced.labels(self._target.name).inc(replaced)
@@ -251,7 +259,10 @@ class Carrier:
             self._metrics.dead_letters.labels(self._target.name, one.problem.reason).inc()
 
     def _fail(self, error: StoreError) -> None:
-        self._ready = False
+        """Fetch nothing for now. What isn't committed will be read again."""
+        self._ready, self._owed = False, True
+        self._forget()
+        self._consumer.pause(*self._consumer.assignment())
         self._metrics.errors.labels(self._target.name).inc()
         self._metrics.store_up.labels(self._target.name).set(0)
         self._outage.note(error)
@@ -260,37 +271,46 @@ class Carrier:
         self._outage.end()
         self._metrics.store_up.labels(self._target.name).set(1)
 
-    def _rewind(self, messages: Iterable[LogMessage]) -> None:
-        """Go back to what was not written, and fetch nothing for now."""
-        assigned = self._consumer.assignment()
-        first = self._backlog.first_offsets()
-        for at, offset in first_offsets(one.position for one in messages).items():
-            first[at] = min(offset, first.get(at, offset))
-        for partition in assigned:
-            if (partition.topic, partition.partition) in first:
-                self._consumer.seek(partition, first[partition.topic, partition.partition])
+    def _forget(self) -> None:
         self._backlog.clear()
-        self._consumer.pause(*assigned)
+        self._uncommitted = False
+        self._settling = {}
+
+    def _go_back(self) -> None:
+        """Read again from what is committed: a store that was away may have lost what it took."""
+        for partition in self._consumer.assignment():
+            committed = self._consumer.committed(partition)
+            if committed is None:
+                self._consumer.seek_to_beginning(partition)
+            else:
+                self._consumer.seek(partition, committed)
+        self._consumer.resume(*self._consumer.paused())
 
     def _keep_books(self) -> None:
         now = self._clock()
-        if now - self._last_commit >= COMMIT_EVERY_S:
+        if self._settling or now - self._last_commit >= COMMIT_EVERY_S:
+            self._last_commit = now
             self._commit()
         if now - self._last_lag >= LAG_EVERY_S:
             self._last_lag = now
             self._measure_lag()
 
     def _commit(self) -> None:
-        self._last_commit = self._clock()
-        if not self._uncommitted:
-            return
+        """Commit what is on the store's disk; where that takes a while, at a later turn."""
+        mark = self._target.mark
         try:
-            self._consumer.commit(self._settled(), timeout_ms=5_000)
+            if self._uncommitted and not self._settling:
+                self._settling, self._uncommitted = self._settled(), False
+                if mark is not None:
+                    mark.ask()
+            if self._settling and (mark is None or mark.reached()):
+                self._consumer.commit(self._settling, timeout_ms=5_000)
+                self._settling = {}
+        except StoreError as error:
+            self._fail(error)
         except KafkaError as error:
             # Nothing is lost: what isn't committed is written again.
             log.warning("%s: commit: %s", self._target.name, error)
-        else:
-            self._uncommitted = False
 
     def _settled(self) -> dict[TopicPartition, OffsetAndMetadata]:
         """Up to where everything is written."""
@@ -318,7 +338,7 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
         self._carrier = carrier
 
     def on_partitions_revoked(self, _: Iterable[Any]) -> None:
-        """Leave it to the next owner to repeat what isn't committed: half a second, at most.
+        """Leave it to the next owner to repeat what isn't committed: some seconds, at most.
 
         The client calls this where a commit isn't possible.
         """

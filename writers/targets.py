@@ -23,6 +23,7 @@ from schemas.types import (
     Record,
     UserSnapshot,
 )
+from stores.disk_mark import DiskMark
 from stores.engagement import EngagementWriter
 from stores.neighbors import NeighborsWriter
 from stores.online import OnlineWriter
@@ -50,6 +51,7 @@ class Target(Protocol):
     topics: tuple[Topic, ...]
     pause_s: float
     linger: Linger | None
+    mark: DiskMark | None
 
     def prepare(self) -> None:
         """Make the store ready; called before the first write and after every failure."""
@@ -77,14 +79,17 @@ class RedisTarget:
     linger: Linger | None = None
 
     def __init__(self, url: str) -> None:
+        self.mark: DiskMark | None = DiskMark(url)
         self._writer = OnlineWriter(connect(url), describe=described)
         self._engagement = EngagementWriter(self._writer)
         self._neighbors = NeighborsWriter(self._writer)
         self._posteriors = PosteriorWriter(self._writer)
 
     def prepare(self) -> None:
-        """See that it answers."""
+        """See that it answers, and be told from now on when it may have lost something."""
         self._writer.ping()
+        if self.mark is not None:
+            self.mark.open()
 
     def write(self, carried: Sequence[Carried]) -> None:
         """Write vectors before the contexts that name their versions."""
@@ -107,6 +112,7 @@ class MilvusTarget:
     name = "milvus"
     topics: tuple[Topic, ...] = (EMBEDDING_UPDATES, ITEM_SNAPSHOTS)
     pause_s = MILVUS_PAUSE_S
+    mark: DiskMark | None = None
 
     def __init__(self, uri: str, *, token: str = "", linger_s: float = 0.0) -> None:
         self.linger: Linger | None = Linger(seconds=linger_s, may=_may_wait)
@@ -136,6 +142,7 @@ class RecordsTarget:
     topics: tuple[Topic, ...] = (USER_SNAPSHOTS, ITEM_SNAPSHOTS, ITEM_POPULARITY)
     pause_s = RECORDS_PAUSE_S
     linger: Linger | None = None
+    mark: DiskMark | None = None
 
     def __init__(self, url: str) -> None:
         self._database = Database(url)

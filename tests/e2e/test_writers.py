@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import shutil
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from uuid import uuid4
 
@@ -23,11 +25,13 @@ from schemas.topics import (
     USER_SNAPSHOTS,
 )
 from schemas.types import DeadLetter, EmbeddingUpdate, ItemPopularity, ItemSnapshot, UserSnapshot
+from stack.layout import Layout
 from stack.lifecycle import State
 from stack.local import LocalStack
 from stores.errors import StoreUnavailable
 from stores.event_log import EventLog, read
 from stores.online import OnlineReader
+from stores.redis_server import connect
 from stores.vectors import VectorReader
 from stores.views import ItemView, UserView
 from tests.stores.records import (
@@ -139,7 +143,8 @@ def test_messages_that_cannot_be_used_are_dead_letters_and_stop_nothing(
     def all_are_buried() -> bool:
         found = read(writers.settings.kafka.bootstrap, [DEAD_LETTERS], from_ms=from_ms)
         letters[:] = [m.record(DeadLetter) for m in found]
-        return len(letters) >= len(broken) + 2 * 3 + 1
+        by = Counter(letter.job for letter in letters)
+        return by["writers-redis"] >= len(broken) + 3 + 1 and by["writers-milvus"] >= 3
 
     wait_until(all_are_buried)
     by_redis = [letter for letter in letters if letter.job == "writers-redis"]
@@ -176,6 +181,23 @@ def test_one_store_away_does_not_hold_the_other(
     writers.up("valkey")
     wait_until(lambda: stored_users(writers, [f"{name}-u"])[0].version == 2, limit_s=10)
     assert metric(writers, "freshet_writers_store_up", store="redis") == 1
+
+
+def test_what_redis_took_and_lost_is_written_again(
+    writers: LocalStack, log: EventLog, name: str
+) -> None:
+    """Its log is taken from it, as a loss of power takes what isn't on the disk yet."""
+    with connect(writers.settings.redis.url) as client:
+        client.config_set("appendfsync", "no")
+    users = [user_snapshot(f"{name}-u{n}", 1) for n in range(50)]
+    updates = [embedding_update(user.user_id, 1) for user in users]
+    emit(log, [*users, *updates])
+    wait_until_users_are(writers, users, updates)
+    time.sleep(1.5)
+    kill(writers, "valkey")
+    shutil.rmtree(Layout.of(writers.settings).data / "valkey" / "appendonlydir")
+    writers.up("valkey")
+    wait_until_users_are(writers, users, updates)
 
 
 def test_killed_under_load_again_and_again_everything_arrives(

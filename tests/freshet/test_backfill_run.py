@@ -29,6 +29,7 @@ from schemas.topics import (
 )
 from schemas.types import ItemSnapshot
 from settings import Settings
+from stores.disk_mark import DiskMark
 from stores.errors import LogUnavailable
 from stores.event_log import LogMessage, Position
 from tests.stores.lake.lakes import HOUR, event, message, write
@@ -41,6 +42,7 @@ class Target:
     topics: tuple[Topic, ...] = (USER_SNAPSHOTS,)
     pause_s = 0.0
     linger: Linger | None = None
+    mark: DiskMark | None = None
 
     def __init__(self) -> None:
         self.written: list[list[str]] = []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from operators import bucket
 from operators.flink import DUE_STEP_MS, FoldOperator
 from operators.fold import Outgoing
 from operators.frames import framed, outgoing_of
@@ -126,10 +127,18 @@ class FakeRuntime:
 
 
 @pytest.fixture
-def flink() -> FakeRuntime:
+def quiet_flink() -> FakeRuntime:
+    """Of so few messages that states are written in between."""
     runtime = FakeRuntime()
     runtime.open()
     return runtime
+
+
+@pytest.fixture
+def flink(quiet_flink: FakeRuntime, monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
+    """Of so many messages that states wait for the barrier."""
+    monkeypatch.setattr(bucket, "FEW_MESSAGES", 0)
+    return quiet_flink
 
 
 def payloads(outgoing: list[Outgoing]) -> list[bytes | None]:
@@ -158,6 +167,27 @@ def test_states_are_written_when_a_barrier_comes_and_not_before(flink: FakeRunti
     assert flink.stored() == {"a": b"2,%d" % quiet_ms, "b": b"1,%d" % quiet_ms}
     flink.marker()
     assert flink.states["states"].accesses["put"] == 2
+
+
+def test_where_messages_are_few_states_are_written_in_between(quiet_flink: FakeRuntime) -> None:
+    for key in (b"a", b"b", b"a", b"c", b"c"):
+        quiet_flink.group((key, b"x"))
+    # The one that changed last may well change again, and waits.
+    quiet_ms = NOW_MS + QUIET_MS
+    assert quiet_flink.stored() == {"a": b"2,%d" % quiet_ms, "b": b"1,%d" % quiet_ms}
+    quiet_flink.marker()
+    assert quiet_flink.stored()["c"].startswith(b"2,")
+    accesses = quiet_flink.states["states"].accesses
+    assert accesses["put"] == 4
+    quiet_flink.marker()
+    assert accesses["put"] == 4
+
+
+def test_where_messages_are_many_none_is_written_before_the_barrier(
+    quiet_flink: FakeRuntime,
+) -> None:
+    quiet_flink.group(*((b"%d" % number, b"x") for number in range(bucket.FEW_MESSAGES + 1)))
+    assert quiet_flink.stored() == {}
 
 
 def test_buckets_keep_their_keys_apart(flink: FakeRuntime) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from schemas.codec import encode
 from schemas.topics import USER_SNAPSHOTS, Topic
+from stores.disk_mark import DiskMark
 from stores.errors import StoreUnavailable
 from stores.event_log import LogMessage, Position
 from tests.stores.records import user_snapshot
@@ -17,6 +18,7 @@ class Target:
     topics: tuple[Topic, ...] = (USER_SNAPSHOTS,)
     pause_s = 0.0
     linger: Linger | None = None
+    mark: DiskMark | None = None
 
     def __init__(self, *, away: bool = False) -> None:
         self.written: list[list[int]] = []
