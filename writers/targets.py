@@ -40,8 +40,10 @@ from writers.preferred import preferred_categories
 # What is written to Milvus can be found after some 200 ms; waiting for half of that fills batches.
 MILVUS_PAUSE_S = 0.25
 
-# Nobody waits for rows, and a transaction costs the same for one as for many.
+# Nobody waits for rows, a transaction costs the same for one as for many, and of what is computed
+# only the latest is kept.
 RECORDS_PAUSE_S = 0.5
+RECORDS_LINGER_S = 5.0
 
 
 class Target(Protocol):
@@ -135,16 +137,23 @@ def _may_wait(record: Record) -> bool:
     return isinstance(record, EmbeddingUpdate) and not record.erased
 
 
+def _is_computed(record: Record) -> bool:
+    """What the stream goes on computing may wait; what people asked for may not."""
+    if isinstance(record, UserSnapshot):
+        return record.consent and not record.erased
+    return isinstance(record, ItemPopularity)
+
+
 class RecordsTarget:
     """The relational store: what was learned of users, and items."""
 
     name = "records"
     topics: tuple[Topic, ...] = (USER_SNAPSHOTS, ITEM_SNAPSHOTS, ITEM_POPULARITY)
     pause_s = RECORDS_PAUSE_S
-    linger: Linger | None = None
     mark: DiskMark | None = None
 
     def __init__(self, url: str) -> None:
+        self.linger: Linger | None = Linger(seconds=RECORDS_LINGER_S, may=_is_computed)
         self._database = Database(url)
         self._writer = LearnedWriter(self._database, preferred=preferred_categories)
 
