@@ -1,9 +1,9 @@
 """From an event produced to its user's state readable in Redis, while the stream is half full.
 
 A process of its own sends a steady load; probes are events of users of whom nobody else sends
-anything, so that they have a context in Redis tells that their event is in. Without `--rate` the
-load is half of the most that job and writers have got through just before. It runs for a while
-before it is measured, as the haste of before has left Milvus an index to build.
+anything, so that they have a context in Redis tells that their event is in. The loads are a quarter
+and half of the most that job and writers have got through just before. Each runs for a while before
+it is measured, as the haste of before has left Milvus an index to build.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -31,6 +32,8 @@ from stack.local import LocalStack
 from stores.event_log import EventLog, create_topics
 
 SERVERS = ("kafka", "valkey", "milvus", "flink")
+SERVICES = ("writers", "jobs")
+KEPT = ("seconds", "settle_s", "users", "probes_per_s", "jobs")
 ITEMS = 1_000
 TICK_S = 0.01
 POLL_S = 0.002
@@ -50,28 +53,22 @@ def main() -> None:
         base = Settings(cache_dir=load_settings().cache_dir)
         stack = LocalStack.beside(base, data_dir=Path(directory))
         try:
-            times_ms, sent, most = _measure(stack, options)
+            most, found = _measure(stack, options)
         finally:
             stack.down()
-    found = summary(times_ms)
-    print("\n".join(histogram(times_ms)))
-    print(f"{sent / options.seconds:,.0f} events/s, {most:,.0f} at most; {found}")
     figures = {
-        **asdict(found),
         "most_per_s": round(most),
-        "load_sent_per_s": round(sent / options.seconds),
-        "histogram": histogram(times_ms),
-        **{
-            name: getattr(options, name)
-            for name in ("seconds", "settle_s", "users", "probes_per_s", "jobs")
-        },
+        "loads": found,
+        **{name: getattr(options, name) for name in KEPT},
     }
     print(f"kept in {save('freshness', figures)}")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.freshness", description=__doc__)
-    parser.add_argument("--rate", type=float, default=0.0, help="events/s; 0: half the most")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.25, 0.5], help="of the most")
+    parser.add_argument("--rates", type=float, nargs="+", help="events/s, instead of the shares")
+    parser.add_argument("--rate", type=float, default=0.0, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--settle-s", type=int, default=45)
     parser.add_argument("--users", type=int, default=5_000)
@@ -81,22 +78,30 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure(
-    stack: LocalStack, options: argparse.Namespace
-) -> tuple[list[float | None], int, float]:
+def _measure(stack: LocalStack, options: argparse.Namespace) -> tuple[float, list[dict[str, Any]]]:
     stack.up(*SERVERS)
     kafka = stack.settings.kafka
     create_topics(kafka.bootstrap, scale=kafka.partition_scale, replication=kafka.replication)
     store_items(stack.settings.redis.url, item_vectors(ITEMS))
     stack.freshet("job", "submit", *options.jobs)
-    stack.up("writers")
+    stack.up(*SERVICES)
     _most(stack, options.users, first=0, count=WARM_UP)
     most = _most(stack, options.users, first=WARM_UP, count=AT_ONCE)
-    rate = options.rate or most / 2
-    with _load(kafka.bootstrap, rate, options) as load:
+    print(f"{most:,.0f} events/s at most")
+    rates = options.rates or [share * most for share in options.shares]
+    return most, [_under_load(stack, rate, options) for rate in rates]
+
+
+def _under_load(stack: LocalStack, rate: float, options: argparse.Namespace) -> dict[str, Any]:
+    with _load(stack.settings.kafka.bootstrap, rate, options) as load:
         time.sleep(options.settle_s)
-        times_ms = _probe(stack, options.seconds, options.probes_per_s, prefix="probe")
-    return times_ms, int(load[0] * options.seconds / (options.seconds + options.settle_s)), most
+        prefix = f"probe-{rate:.0f}"
+        times_ms = _probe(stack, options.seconds, options.probes_per_s, prefix=prefix)
+    sent = load[0] / (options.seconds + options.settle_s)
+    found, drawn = summary(times_ms), histogram(times_ms)
+    print("\n".join(drawn))
+    print(f"{sent:,.0f} events/s: {found}", flush=True)
+    return {"sent_per_s": round(sent), **asdict(found), "histogram": drawn}
 
 
 def _most(stack: LocalStack, users: int, *, first: int, count: int) -> float:
@@ -115,8 +120,8 @@ def _load(bootstrap: str, rate: float, options: argparse.Namespace) -> Iterator[
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "bench.freshness", "--load-to", bootstrap),
-            *("--rate", str(rate), "--seconds", str(options.seconds + options.settle_s)),
-            *("--users", str(options.users)),
+            *("--rate", str(rate), "--users", str(options.users)),
+            *("--seconds", str(options.seconds + options.settle_s)),
         ],
         stdout=subprocess.PIPE,
         text=True,
