@@ -64,7 +64,7 @@ def main() -> None:
             figures = {name: _measured(name, stack, options) for name in options.only}
         finally:
             stack.down()
-    print(f"kept in {save('peers', {**figures, **vars(options)})}")
+    print(f"kept in {save(options.keep_as, {**figures, **vars(options)})}")
 
 
 def _options() -> argparse.Namespace:
@@ -73,6 +73,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--users", type=int, default=5_000)
     parser.add_argument("--items", type=int, default=1_000)
     parser.add_argument("--timeout-s", type=float, default=900)
+    parser.add_argument("--keep-as", default="peers", help="name of the result's file")
     parser.add_argument("--only", nargs="+", choices=list(PEERS), default=list(PEERS))
     return parser.parse_args()
 
