@@ -14,6 +14,8 @@ from stores.event_log import EventLog
 EVERY_S = 2.0
 # Longer than a tick is worth: the next one says the same.
 DEADLINE_S = 5.0
+# So long it may take to end: one tick's deadline, and another's to let go of the connections.
+LAST_TICK_S = 2 * DEADLINE_S + 2
 
 log = logging.getLogger(__name__)
 

@@ -154,7 +154,7 @@ def watch(context: typer.Context) -> None:
     """Bring back jobs that the cluster has lost, tick, and compact the lake, until stopped."""
     from freshet.job_watch import JobWatch
     from freshet.lake_schedule import LakeSchedule
-    from freshet.log_clock import LogClock
+    from freshet.log_clock import LAST_TICK_S, LogClock
     from freshet.logs import configure
 
     settings = settings_of(context)
@@ -163,8 +163,12 @@ def watch(context: typer.Context) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop_watching.set())
     LakeSchedule(settings).start(stop_watching)
-    LogClock(settings.kafka.bootstrap).start(stop_watching)
-    JobWatch(settings).run(stop_watching)
+    clock = LogClock(settings.kafka.bootstrap).start(stop_watching)
+    try:
+        JobWatch(settings).run(stop_watching)
+    finally:
+        stop_watching.set()
+        clock.join(LAST_TICK_S)
 
 
 def _to_stderr(line: str) -> None:

@@ -111,3 +111,5 @@ def test_the_watch_over_the_jobs_compacts(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(JobWatch, "run", lambda _, stop: started.append(stop))
     done = CliRunner().invoke(build(), ["job", "watch"])
     assert (done.exit_code, len(started), started[0] is started[-1]) == (0, 2, True)
+    # It stops what it has begun: its clock would go on calling for Kafka.
+    assert "log clock" not in {thread.name for thread in threading.enumerate()}
