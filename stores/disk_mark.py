@@ -52,6 +52,10 @@ class DiskMark:
     def ask(self) -> None:
         """Set a mark behind all that was written so far, by whomever."""
         with self._whole() as connection:
+            if self._waits:
+                # Of a mark that nobody asked after any more: else it passed for this one's answer.
+                self._read_answer(connection)
+                self._waits = False
             connection.send_command("SET", WRITERS_MARK.of(), "", "EX", WRITERS_MARK.ttl_s)
             connection.read_response()
             connection.send_command("WAITAOF", 1, 0, 0)

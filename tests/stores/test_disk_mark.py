@@ -37,6 +37,24 @@ def test_a_mark_is_reached_once_the_server_has_synced(
     mark.close()
 
 
+def test_the_answer_to_a_mark_that_was_left_is_not_taken_for_the_next(
+    redis_url: str, client: "redis.Redis"
+) -> None:
+    mark = DiskMark(redis_url)
+    mark.open()
+    client.set("k", "v")
+    mark.ask()
+    time.sleep(2)
+    client.config_set("appendfsync", "no")
+    try:
+        client.set("k", "w")
+        mark.ask()
+        assert not reached(mark, within_s=1)
+    finally:
+        client.config_set("appendfsync", "everysec")
+    mark.close()
+
+
 def test_a_server_that_was_started_again_is_noticed_even_by_who_asked_nothing(
     servers: LocalStack, redis_url: str
 ) -> None:
