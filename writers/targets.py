@@ -37,7 +37,7 @@ from writers.batch import Carried, of_kind
 from writers.described import described
 from writers.preferred import preferred_categories
 
-# What is written to Milvus can be found after some 200 ms; waiting for half of that fills batches.
+# What is written to Milvus can be found after some 200 ms; waiting about as long fills batches.
 MILVUS_PAUSE_S = 0.25
 
 # Nobody waits for rows, a transaction costs the same for one as for many, and of what is computed
@@ -52,8 +52,16 @@ class Target(Protocol):
     name: str
     topics: tuple[Topic, ...]
     pause_s: float
-    linger: Linger | None
-    mark: DiskMark | None
+
+    @property
+    def linger(self) -> Linger | None:
+        """What may wait for a newer record, None for nothing."""
+        ...
+
+    @property
+    def mark(self) -> DiskMark | None:
+        """What tells when records are on the store's disk; None where its answer says so."""
+        ...
 
     def prepare(self) -> None:
         """Make the store ready; called before the first write and after every failure."""
@@ -78,10 +86,10 @@ class RedisTarget:
         BANDIT_POSTERIORS,
     )
     pause_s = 0.0
-    linger: Linger | None = None
+    linger = None
 
     def __init__(self, url: str) -> None:
-        self.mark: DiskMark | None = DiskMark(url)
+        self.mark = DiskMark(url)
         self._writer = OnlineWriter(connect(url), describe=described)
         self._engagement = EngagementWriter(self._writer)
         self._neighbors = NeighborsWriter(self._writer)
@@ -90,8 +98,7 @@ class RedisTarget:
     def prepare(self) -> None:
         """See that it answers, and be told from now on when it may have lost something."""
         self._writer.ping()
-        if self.mark is not None:
-            self.mark.open()
+        self.mark.open()
 
     def write(self, carried: Sequence[Carried]) -> None:
         """Write vectors before the contexts that name their versions."""
@@ -114,10 +121,10 @@ class MilvusTarget:
     name = "milvus"
     topics: tuple[Topic, ...] = (EMBEDDING_UPDATES, ITEM_SNAPSHOTS)
     pause_s = MILVUS_PAUSE_S
-    mark: DiskMark | None = None
+    mark = None
 
     def __init__(self, uri: str, *, token: str = "", linger_s: float = 0.0) -> None:
-        self.linger: Linger | None = Linger(seconds=linger_s, may=_may_wait)
+        self.linger = Linger(seconds=linger_s, may=_may_wait)
         self._uri = uri
         self._token = token
         self._writer = VectorWriter(uri, token=token)
@@ -150,10 +157,10 @@ class RecordsTarget:
     name = "records"
     topics: tuple[Topic, ...] = (USER_SNAPSHOTS, ITEM_SNAPSHOTS, ITEM_POPULARITY)
     pause_s = RECORDS_PAUSE_S
-    mark: DiskMark | None = None
+    mark = None
 
     def __init__(self, url: str) -> None:
-        self.linger: Linger | None = Linger(seconds=RECORDS_LINGER_S, may=_is_computed)
+        self.linger = Linger(seconds=RECORDS_LINGER_S, may=_is_computed)
         self._database = Database(url)
         self._writer = LearnedWriter(self._database, preferred=preferred_categories)
 
