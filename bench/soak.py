@@ -1,6 +1,6 @@
 """Hours of steady load: is memory flat, and state bounded?
 
-Samples the memory of every process, the size of the jobs' states and how far the writers are
+Samples the memory of every process, the size of the jobs' states and how far jobs and writers are
 behind. Users are a fixed crowd, so what still grows after the first third is a leak.
 """
 
@@ -13,11 +13,13 @@ from pathlib import Path
 from statistics import mean
 
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 from bench.events import item_vectors, store_items
 from bench.result import save
 from bench.visits import ITEMS, Load
 from freshet.flink_cluster import FlinkCluster
+from freshet.job_insight import insight
 from settings import Settings, load_settings
 from stack.local import LocalStack
 
@@ -48,7 +50,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.soak", description=__doc__)
     parser.add_argument("--seconds", type=int, default=3_600)
-    parser.add_argument("--rate", type=float, default=200.0, help="events/s")
+    parser.add_argument("--rate", type=float, default=60.0, help="events/s")
     parser.add_argument("--users", type=int, default=2_000)
     parser.add_argument("--every-s", type=int, default=30)
     return parser.parse_args()
@@ -74,7 +76,9 @@ def _run(stack: LocalStack, options: argparse.Namespace) -> tuple[list[Sample], 
 
 def _sample(stack: LocalStack) -> Sample:
     memory = {f"{name}_mib": _memory_mib(stack.pid(name)) for name in PROGRAMS}
-    return {**memory, **_state_mib(stack.settings.flink.rest_address)}
+    settings = stack.settings
+    jobs, writers = _jobs(settings.flink.rest_address), _writers(settings.writers.metrics_port)
+    return {**memory, **jobs, **writers}
 
 
 def _memory_mib(pid: int) -> float:
@@ -84,14 +88,30 @@ def _memory_mib(pid: int) -> float:
     return round(sum(one.memory_info().rss for one in family) / 2**20, 1)
 
 
-def _state_mib(rest: str) -> Sample:
-    sizes = {}
-    for job in FlinkCluster(rest).jobs():
-        with urllib.request.urlopen(f"http://{rest}/jobs/{job.job_id}/checkpoints") as response:
-            latest = json.load(response)["latest"]["completed"]
-        if latest:
-            sizes[f"{job.name}_state_mib"] = round(int(latest["state_size"]) / 2**20, 2)
-    return sizes
+def _jobs(rest: str) -> Sample:
+    """How big each job's last checkpoint is, and how much of the log it has yet to read."""
+    told: Sample = {}
+    cluster = FlinkCluster(rest)
+    for job in cluster.jobs():
+        now = insight(cluster, job, wanted=True, now_ms=int(time.time() * 1000))
+        if now.checkpoint_bytes is not None:
+            told[f"{job.name}_state_mib"] = round(now.checkpoint_bytes / 2**20, 2)
+        if now.behind is not None:
+            told[f"{job.name}_behind"] = now.behind
+    return told
+
+
+def _writers(metrics_port: int) -> Sample:
+    """How many messages each store's writer has yet to read."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics") as response:
+        page = response.read().decode()
+    waiting: Sample = {}
+    for family in text_string_to_metric_families(page):
+        if family.name == "freshet_writers_lag":
+            for sample in family.samples:
+                name = f"{sample.labels['store']}_behind"
+                waiting[name] = waiting.get(name, 0.0) + sample.value
+    return waiting
 
 
 def _drift(samples: list[Sample]) -> dict[str, tuple[float, float]]:
