@@ -27,6 +27,7 @@ from domain.events import EventLimits
 from domain.recent_ids import remember
 from domain.segments import CONTEXT_DIM
 from schemas.collections import ID_MAX_LENGTH
+from schemas.topics import BANDIT_UPDATES
 from schemas.types import BanditPosterior, BanditUpdate
 
 Floats = NDArray[np.float32]
@@ -272,8 +273,7 @@ def _identity_refusal(update: BanditUpdate, key: bytes | None) -> BadUpdate | No
     if ":" in update.context_segment:
         return BadUpdate("bad_segment", "context_segment has a colon; keys couldn't be told apart")
     if key != key_of(update.item_id, update.context_segment).encode():
-        seen = "no key" if key is None else f"key {key[:80]!r}"
-        return BadUpdate("wrong_key", f"{seen}; the message key must be item_id:context_segment")
+        return BadUpdate("wrong_key", BANDIT_UPDATES.complaint(key))
     return None
 
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from schemas.collections import ID_MAX_LENGTH
+from schemas.topics import USER_EVENTS
 from schemas.types import Impression, UserEvent
 
 # How far an event moves a user towards its item. The first five are the specification's; the
@@ -98,8 +99,7 @@ def impression_refusal(impression: Impression, *, key: bytes | None) -> Refusal 
 def _key_refusal(key: bytes | None, user_id: str) -> Refusal | None:
     if key == user_id.encode():
         return None
-    seen = "no key" if key is None else f"key {key[:80]!r}"
-    return Refusal("wrong_key", f"{seen}; the message key must be the user_id, as UTF-8")
+    return Refusal("wrong_key", USER_EVENTS.complaint(key))
 
 
 def _identity_refusal(event: UserEvent, key: bytes | None) -> Refusal | None:

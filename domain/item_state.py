@@ -20,6 +20,7 @@ from domain.fusion import LARGEST_MODALITY_DIM, Fusion, FusionError, fuse, retri
 from domain.neighbors import SIZE, Neighbors, meet, ranked
 from domain.popularity import NOTHING, add_weight, popularity_at, popularity_weight
 from schemas.collections import ID_MAX_LENGTH, MODALITY_DIM
+from schemas.topics import ITEMS
 from schemas.types import (
     ItemEngagement,
     ItemEvent,
@@ -79,8 +80,7 @@ def _identity_refusal(item: ItemEvent, key: bytes | None) -> Refusal | None:
     if not item.item_id:
         return Refusal("empty_id", "item_id is empty; each item needs one")
     if key != item.item_id.encode():
-        seen = "no key" if key is None else f"key {key[:80]!r}"
-        return Refusal("wrong_key", f"{seen}; the message key must be the item_id, as UTF-8")
+        return Refusal("wrong_key", ITEMS.complaint(key))
     if len(item.item_id.encode()) > ID_MAX_LENGTH:
         return Refusal("too_long", f"item_id has more than {ID_MAX_LENGTH} bytes")
     if item.price is not None and not (np.isfinite(item.price) and item.price >= 0):

@@ -71,6 +71,8 @@ class StoreSink:
 
     def __exit__(self, *_: object) -> None:
         self._write()
+        if self._target.mark:
+            self._target.mark.wait()
 
     def tell(self, out: Outgoing, log_time_ms: int) -> None:
         """Take a message that the store wants."""

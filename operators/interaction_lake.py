@@ -84,7 +84,4 @@ class LakeSorter:
 
 def _require_key(table: LakeTable, wanted: bytes, key: bytes | None) -> None:
     if key != wanted:
-        seen = "no key" if key is None else f"key {key[:80]!r}"
-        raise RefusedError(
-            "wrong_key", f"{seen}; the message key must be the {table.topic.key}, as UTF-8"
-        )
+        raise RefusedError("wrong_key", table.topic.complaint(key))

@@ -43,22 +43,13 @@ class LakeTable:
         schema: Schema = current(RECORD_NAMES[self.topic.record]).parsed
         return [field for field in schema["fields"] if field["type"] != "bytes"]
 
-    @property
-    def key_fields(self) -> tuple[str, ...]:
-        """The fields that make up a message's key.
-
-        >>> REWARDS.key_fields
-        ('item_id', 'context_segment')
-        """
-        return tuple(self.topic.key.split(":"))
-
     def key_of(self, record: Mapping[str, Any]) -> bytes:
         """The key of a message with this record.
 
         >>> REWARDS.key_of({"item_id": "i1", "context_segment": "mobile"})
         b'i1:mobile'
         """
-        return ":".join(str(record[name]) for name in self.key_fields).encode()
+        return ":".join(str(record[name]) for name in self.topic.key_fields).encode()
 
 
 EVENTS = LakeTable(name="events", topic=USER_EVENTS)

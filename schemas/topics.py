@@ -47,6 +47,28 @@ class Topic:
     max_message_bytes: int = 1_048_576
     delta: bool = False
 
+    @property
+    def key_fields(self) -> tuple[str, ...]:
+        """The fields that make up a message's key.
+
+        >>> BANDIT_UPDATES.key_fields
+        ('item_id', 'context_segment')
+        """
+        return tuple(self.key.split(":"))
+
+    def key_of(self, record: Record) -> bytes:
+        """The key of the message that carries a record."""
+        return ":".join(str(getattr(record, name)) for name in self.key_fields).encode()
+
+    def complaint(self, key: bytes | None) -> str:
+        """What is said of a message with another key than its record's.
+
+        >>> USER_EVENTS.complaint(b"u2")
+        "key b'u2'; the message key must be the user_id, as UTF-8"
+        """
+        seen = "no key" if key is None else f"key {key[:80]!r}"
+        return f"{seen}; the message key must be the {self.key}, as UTF-8"
+
     def scaled_partitions(self, scale: float) -> int:
         """Partitions of a deployment that is `scale` of a full one, at least one.
 

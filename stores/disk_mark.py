@@ -23,7 +23,7 @@ class DiskMark:
     """A mark in the server's log: once it is on the disk, so is all that was written before it.
 
     It stands on one connection, which is never made anew behind our back: that it is broken says
-    that the server may have been started again since. `ask` and `reached` raise `StoreUnavailable`
+    that the server may have been started again since. All but `open` raise `StoreUnavailable`
     then, until `open` is called. A server that keeps no log, or doesn't say what is on its disk,
     is taken at its word.
     """
@@ -68,6 +68,13 @@ class DiskMark:
                 self._waits = False
                 self._read_answer(connection)
             return not self._waits
+
+    def wait(self) -> None:
+        """Set a mark, and wait for it as long as the server may take for any answer."""
+        self.ask()
+        with self._whole() as connection:
+            self._read_answer(connection)
+            self._waits = False
 
     @contextmanager
     def _whole(self) -> Iterator[Any]:

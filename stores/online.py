@@ -109,7 +109,7 @@ class OnlineWriter:
     def _pipeline(self, digest: str, commands: list[tuple[Any, ...]]) -> list[int]:
         done: list[int] = []
         for first in range(0, len(commands), AT_ONCE):
-            # A server that has each write on its disk before it answers writes once a transaction.
+            # A server that has all on its disk before it answers goes there once a transaction.
             with self._client.pipeline(transaction=True) as pipeline:
                 for command in commands[first : first + AT_ONCE]:
                     pipeline.evalsha(digest, *command)

@@ -43,18 +43,25 @@ def decode_all(messages: Iterable[LogMessage], topics: Mapping[str, Topic]) -> B
     """Decode messages by their topic, the unusable ones set apart; the log's order is kept."""
     batch = Batch()
     for message in messages:
-        kind = topics[message.position.topic].record
+        topic = topics[message.position.topic]
         try:
-            record = message.record(kind)
+            record = message.record(topic.record)
         except DecodeError as error:
             batch.bad.append(Refused(message, Problem(error.reason, error.detail)))
             continue
-        problem = problem_of(record)
+        problem = problem_of(record) or _key_problem(topic, record, message.key)
         if problem:
             batch.bad.append(Refused(message, problem))
         else:
             batch.good.append(Carried(message, record))
     return batch
+
+
+def _key_problem(topic: Topic, record: Record, key: bytes | None) -> Problem | None:
+    """What has another's key is in another's order: it could take the place of what is newer."""
+    if key == topic.key_of(record):
+        return None
+    return Problem("wrong_key", topic.complaint(key))
 
 
 def of_kind(carried: Sequence[Carried], kind: type[RecordT]) -> list[RecordT]:

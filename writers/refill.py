@@ -21,7 +21,10 @@ def refill(
     report: Callable[[int], None],
     batch: int = BATCH,
 ) -> int:
-    """Write messages in their order; answers how many could not be used."""
+    """Write messages in their order; answers how many could not be used.
+
+    All the others are on the store's disk then.
+    """
     topics = {topic.name: topic for topic in target.topics}
     target.prepare()
     done = refused = 0
@@ -32,4 +35,6 @@ def refill(
         done += len(page)
         refused += len(found.bad)
         report(done)
+    if target.mark:
+        target.mark.wait()
     return refused

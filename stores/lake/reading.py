@@ -168,7 +168,7 @@ class _Span:
 
     def messages(self) -> Iterator[LogMessage]:
         """Yield its messages in the order of the partition."""
-        names = [*_MESSAGE, *self.table.key_fields]
+        names = [*_MESSAGE, *self.table.topic.key_fields]
         with pq.ParquetFile(self.path) as file:
             read = file.read_row_group(self.group, columns=names)
         found = read.filter(pc.equal(read["partition"], self.partition))

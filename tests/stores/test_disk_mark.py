@@ -55,6 +55,24 @@ def test_the_answer_to_a_mark_that_was_left_is_not_taken_for_the_next(
     mark.close()
 
 
+def test_who_waits_for_a_mark_waits_for_the_disk_or_is_told(
+    redis_url: str, client: "redis.Redis"
+) -> None:
+    mark = DiskMark(redis_url, timeout_s=2)
+    mark.open()
+    client.set("k", "v")
+    mark.wait()
+    assert mark.reached()
+    client.config_set("appendfsync", "no")
+    try:
+        client.set("k", "w")
+        with pytest.raises(StoreUnavailable):
+            mark.wait()
+    finally:
+        client.config_set("appendfsync", "everysec")
+    mark.close()
+
+
 def test_a_server_that_was_started_again_is_noticed_even_by_who_asked_nothing(
     servers: LocalStack, redis_url: str
 ) -> None:

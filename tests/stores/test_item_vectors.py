@@ -8,19 +8,10 @@ import redis
 from stack.local import LocalStack
 from stores.item_vectors import ItemVectors, StoredItem
 from stores.online import OnlineWriter
+from tests.clock import Clock
 from tests.stores.records import deleted_item, item_event, item_snapshot, unit
 
 pytestmark = pytest.mark.e2e
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def reads(client: "redis.Redis") -> int:

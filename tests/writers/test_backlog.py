@@ -1,20 +1,11 @@
 from schemas.types import EmbeddingUpdate, Record
 from stores.event_log import LogMessage, Position
+from tests.clock import Clock
 from tests.stores.records import embedding_update, item_snapshot
 from writers.backlog import Backlog, Linger
 from writers.batch import Carried
 
 LINGER = Linger(seconds=30, may=lambda record: isinstance(record, EmbeddingUpdate))
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def carried(record: Record, key: str, offset: int, *, partition: int = 0) -> Carried:

@@ -9,9 +9,9 @@ from writers.checks import Problem
 TOPICS = {topic.name: topic for topic in (USER_SNAPSHOTS, EMBEDDING_UPDATES)}
 
 
-def message(topic: str, offset: int, value: bytes | None) -> LogMessage:
+def message(topic: str, offset: int, value: bytes | None, key: bytes | None = b"u") -> LogMessage:
     position = Position(topic=topic, partition=3, offset=offset, log_time_ms=1_000 + offset)
-    return LogMessage(position=position, key=b"key", value=value)
+    return LogMessage(position=position, key=key, value=value)
 
 
 def test_good_and_bad_are_set_apart_and_keep_their_order() -> None:
@@ -23,6 +23,8 @@ def test_good_and_bad_are_set_apart_and_keep_their_order() -> None:
         message("user-snapshots", 2, encode(user_snapshot("", 1))),
         message("user-snapshots", 3, encode(users[1])),
         message("embedding-updates", 1, None),
+        message("embedding-updates", 2, encode(embedding_update("u", 2)), b"v"),
+        message("embedding-updates", 3, encode(embedding_update("u", 3)), None),
     ]
     batch = decode_all(messages, TOPICS)
     assert of_kind(batch.good, UserSnapshot) == users
@@ -32,6 +34,8 @@ def test_good_and_bad_are_set_apart_and_keep_their_order() -> None:
         (messages[1], "not_avro"),
         (messages[3], "bad_id"),
         (messages[5], "empty"),
+        (messages[6], "wrong_key"),
+        (messages[7], "wrong_key"),
     ]
 
 
@@ -40,7 +44,7 @@ def test_a_dead_letter_says_where_it_came_from_and_why() -> None:
     key, letter = dead_letter(refused, job="writers-test")
     assert key == "user-snapshots:3:7"
     assert (letter.topic, letter.partition, letter.offset) == ("user-snapshots", 3, 7)
-    assert (letter.log_time_ms, letter.key, letter.job) == (1_007, b"key", "writers-test")
+    assert (letter.log_time_ms, letter.key, letter.job) == (1_007, b"u", "writers-test")
     assert (letter.reason, letter.detail) == ("why", "what was seen")
     assert letter.payload == b"x" * PAYLOAD_LIMIT
     assert letter.payload_size == 70_000

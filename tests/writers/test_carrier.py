@@ -3,19 +3,10 @@ import logging
 import pytest
 
 from stores.errors import StoreUnavailable
+from tests.clock import Clock
 from writers.carrier import LOG_AGAIN_S, LONGEST_PAUSE_S, Outage
 
 AWAY = StoreUnavailable("Redis", "gone")
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_attempts_become_rarer_up_to_a_limit_and_quick_again_after_a_success() -> None:

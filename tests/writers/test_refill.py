@@ -32,6 +32,15 @@ class Target:
         self.written.append([one.record.version for one in carried])  # type: ignore[attr-defined]
 
 
+class Mark(DiskMark):
+    def __init__(self, target: Target) -> None:
+        self.written_before_it: list[list[int]] = []
+        self._target = target
+
+    def wait(self) -> None:
+        self.written_before_it = list(self._target.written)
+
+
 def messages(count: int) -> Iterator[LogMessage]:
     for number in range(count):
         value = b"no avro" if number == 3 else encode(user_snapshot("u", number))
@@ -44,6 +53,13 @@ def test_all_that_the_log_holds_is_written_in_its_order() -> None:
     assert refill(target, messages(7), report=reports.append, batch=3) == 1
     assert target.written == [[0, 1, 2], [4, 5], [6]]
     assert reports == [3, 6, 7]
+
+
+def test_it_ends_when_all_is_on_the_disk() -> None:
+    target = Target()
+    target.mark = mark = Mark(target)
+    refill(target, messages(2), report=lambda _: None)
+    assert mark.written_before_it == [[0, 1]]
 
 
 def test_a_store_that_is_away_is_told_before_anything_is_read() -> None:
