@@ -11,7 +11,9 @@ from schemas.types import CandidateSource
 Rows = NDArray[np.int64]
 
 # The order is part of the ranking features.
-SOURCES: tuple[CandidateSource, ...] = ("collaborative", "content", "trending", "popular")
+SOURCES: tuple[CandidateSource, ...] = (
+    *("collaborative", "content", "neighbour", "repeat", "trending", "popular"),
+)
 ABSENT = np.iinfo(np.int32).max
 
 

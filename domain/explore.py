@@ -1,4 +1,4 @@
-"""Epsilon-greedy by slot: in each place, with a small chance, something else is tried."""
+"""The chance of a request: in each place a coin whether to try anything, and a draw of beliefs."""
 
 from dataclasses import dataclass
 from hashlib import shake_256
@@ -10,12 +10,14 @@ import numpy as np
 class ExplorationPlan:
     """Chance decided beforehand: slot i explores if its coin is under the rate.
 
-    Then it takes the item that stands at the share `draws[i]` of its pool.
+    Then it takes the item that stands at the share `draws[i]` of its pool. Else it takes what is
+    best by the belief that stands at the share `tickets[i]` of those that were drawn.
     """
 
     rate: float
     coins: tuple[float, ...]
     draws: tuple[float, ...]
+    tickets: tuple[float, ...]
 
     def explores(self, slot: int) -> bool:
         """Whether this slot takes its item from the pool."""
@@ -29,6 +31,8 @@ def plan_exploration(*, rate: float, slots: int, seed: str) -> ExplorationPlan:
     ...     rate=0.1, slots=2, seed="r1")
     True
     """
-    words = np.frombuffer(shake_256(seed.encode()).digest(2 * slots * 8), "<u8")
-    coins, draws = ((words >> 11) * 2.0**-53).reshape(2, slots).tolist()
-    return ExplorationPlan(rate=rate, coins=tuple(coins), draws=tuple(draws))
+    words = np.frombuffer(shake_256(seed.encode()).digest(3 * slots * 8), "<u8")
+    coins, draws, tickets = ((words >> 11) * 2.0**-53).reshape(3, slots).tolist()
+    return ExplorationPlan(
+        rate=rate, coins=tuple(coins), draws=tuple(draws), tickets=tuple(tickets)
+    )

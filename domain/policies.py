@@ -5,6 +5,7 @@ the upper bound have regret that grows with the logarithm of time; epsilon-greed
 for its coin and is the baseline. `tests/domain/test_policies.py` holds them to that.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,6 +44,10 @@ class Policy(Protocol):
         """What each item is worth trying, 0 to 1."""
         ...
 
+    def expected(self, arms: Arms) -> Floats:
+        """What each item is worth if nothing is tried."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Thompson:
@@ -57,6 +62,10 @@ class Thompson:
     def scores(self, arms: Arms, *, rng: np.random.Generator) -> Floats:
         """Draw once for each item."""
         return rng.beta(arms.alpha, arms.beta)
+
+    def expected(self, arms: Arms) -> Floats:
+        """The means."""
+        return arms.expected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +84,18 @@ class ContextualThompson:
 
     def scores(self, arms: Arms, *, rng: np.random.Generator) -> Floats:
         """Draw once for each item, and look at the context."""
-        drawn = rng.beta(arms.alpha, arms.beta)
+        return self._moved(rng.beta(arms.alpha, arms.beta), arms)
+
+    def expected(self, arms: Arms) -> Floats:
+        """The means, moved likewise."""
+        return self._moved(arms.expected, arms)
+
+    def _moved(self, promise: Floats, arms: Arms) -> Floats:
         if arms.weights is None or arms.features is None:
-            return drawn
+            return promise
         logits = np.clip(arms.weights @ arms.features, -LARGEST_LOGIT, LARGEST_LOGIT)
         moved = self.reach * (1.0 / (1.0 + np.exp(-logits.astype(np.float64))) - 0.5)
-        return np.clip(drawn + moved, 0.0, 1.0)
+        return np.clip(promise + moved, 0.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +120,10 @@ class UpperBound:
         bound: Floats = np.clip(arms.expected + bonus, 0.0, 1.0)
         return bound
 
+    def expected(self, arms: Arms) -> Floats:
+        """The means, without the bonus."""
+        return arms.expected
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpsilonGreedy:
@@ -124,8 +143,17 @@ class EpsilonGreedy:
             return rng.random(len(arms.alpha))
         return arms.expected
 
+    def expected(self, arms: Arms) -> Floats:
+        """The means."""
+        return arms.expected
 
-POLICIES: tuple[Policy, ...] = (Thompson(), ContextualThompson(), UpperBound(), EpsilonGreedy())
+
+POLICIES: Mapping[str, Policy] = {
+    "thompson": Thompson(),
+    "contextual_thompson": ContextualThompson(),
+    "upper_bound": UpperBound(),
+    "epsilon_greedy": EpsilonGreedy(),
+}
 
 
 def mixed(

@@ -23,6 +23,7 @@ DAY_MS = 24 * HOUR_MS
 PRICE_TOLERANCE = float(np.log(2.0))
 
 SIMILARITY = ("cosine_long_term", "cosine_recent", "cosine_last", "cosine_nearest")
+BESIDE = ("beside_latest",)
 ITEM = ("log_popularity", "trending", "quality", "freshness", "price_affinity", "category_share")
 HISTORY = ("log_seen", "purchased", "dismissed")
 ACTIVITY = (
@@ -36,6 +37,7 @@ ACTIVITY = (
 TIME = ("hour_sin", "hour_cos", "weekend")
 FEATURES: tuple[str, ...] = (
     *SIMILARITY,
+    *BESIDE,
     *ITEM,
     *HISTORY,
     *ACTIVITY,
@@ -70,7 +72,8 @@ class RankedItems:
     """The items' side: a column an attribute, a row an item. Unknown prices are NaN.
 
     `popularity` counts the events that an item ever had, beside the catalogue's own score;
-    `trending` is its share of the heaviest item's decayed weight.
+    `trending` is its share of the heaviest item's decayed weight, `beside` its chance to be met
+    beside the user's latest items.
     """
 
     ids: list[str]
@@ -81,6 +84,7 @@ class RankedItems:
     trending: Floats
     quality: Floats
     freshness: Floats
+    beside: Floats
     from_sources: NDArray[np.bool_]
 
 
@@ -92,7 +96,8 @@ def feature_matrix(user: RankedUser, items: RankedItems, *, now_ms: int) -> Floa
     ...     ids=["a"], vectors=np.array([[1.0, 0.0]], np.float32), categories=[None],
     ...     prices=np.array([2.0]), popularity=np.array([0.0]), trending=np.zeros(1, np.float32),
     ...     quality=np.zeros(1, np.float32), freshness=np.ones(1, np.float32),
-    ...     from_sources=np.array([[True, False, False, False]]))
+    ...     beside=np.zeros(1, np.float32),
+    ...     from_sources=np.zeros((1, len(SOURCES)), np.bool_))
     >>> row = feature_matrix(RankedUser(vector=np.array([0.6, 0.8], np.float32)), items, now_ms=0)
     >>> round(float(row[0, FEATURES.index("cosine_long_term")]), 2)
     0.6
@@ -100,6 +105,8 @@ def feature_matrix(user: RankedUser, items: RankedItems, *, now_ms: int) -> Floa
     matrix = np.empty((len(items.ids), len(FEATURES)), np.float32)
     blocks = (
         _similarity(user, items),
+        # Chances of a hundredth and of a tenth differ as much as likenesses do.
+        np.sqrt(items.beside)[:, np.newaxis],
         _item_columns(user.taste, items),
         _history(user.taste, items.ids),
         _constant(_activity(user.activity, now_ms), matrix),

@@ -1,8 +1,9 @@
 """The ranker before anything was learned: a small wide & deep network with weights set by hand.
 
-It says what is reasonable to believe beforehand: likeness to what the user met lately counts more
-than likeness to the long run, that more than being trending, and that more than being popular;
-what was dismissed goes away. The model server runs this same network as an ONNX file, and serving
+It says what is reasonable to believe beforehand: being met beside what the user met lately, and
+likeness to it, count more than likeness to the long run, that more than being trending, and that
+more than being popular; what the user buys again and again comes back, what was dismissed goes
+away. The model server runs this same network as an ONNX file, and serving
 evaluates it in-process while the model server is away.
 """
 
@@ -18,6 +19,7 @@ Floats = NDArray[np.float32]
 
 BIAS = -2.5
 WIDE: Mapping[str, float] = {
+    "beside_latest": 2.5,
     "cosine_recent": 2.0,
     "cosine_long_term": 1.2,
     "cosine_nearest": 0.8,
@@ -30,6 +32,7 @@ WIDE: Mapping[str, float] = {
     "freshness": 0.1,
     "log_seen": -0.3,
     "purchased": -0.5,
+    "from_repeat": 1.5,
     "dismissed": -3.0,
 }
 

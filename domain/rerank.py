@@ -2,7 +2,9 @@
 
 Each place goes to the item of the greatest blend of relevance and distance to what stands above
 it (document 001, algorithm 4), or, with the chance that the plan gives, to any of a pool of other
-good items. Both ways are known, so the chance that an item came to its place is exact.
+good items. What relevance a posterior leaves open was drawn some times beforehand, and each place
+follows one of these draws, all equally likely. All ways are known, so the chance that an item came
+to its place, given the draws and what stands above it, is exact.
 """
 
 from dataclasses import dataclass
@@ -27,20 +29,34 @@ ENGAGEMENT, FRESHNESS, NOVELTY = 0.70 / 0.85, 0.10 / 0.85, 0.05 / 0.85
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shortlist:
-    """Items in falling relevance; vectors of unit length; categories as numbers."""
+    """Items in falling relevance; vectors of unit length; categories as numbers.
+
+    `drawn` has a row for each draw of what the items may be worth; without any, relevance is sure.
+    """
 
     relevance: Floats
     vectors: Floats
     categories: NDArray[np.int64]
+    drawn: Floats | None = None
+
+    @property
+    def beliefs(self) -> Floats:
+        """What places may go by, a row each."""
+        return self.relevance[np.newaxis] if self.drawn is None else self.drawn
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """A filled place: which item of the shortlist, and how likely it was, given those above."""
+    """A filled place: which item of the shortlist, and how likely it was, given those above.
+
+    `explored` says that it isn't the item that would stand there if nothing were left to chance,
+    `belief` which of the draws the place went by.
+    """
 
     index: int
     propensity: float
     explored: bool
+    belief: int = 0
 
 
 def relevance_of(scores: Floats, *, freshness: Floats, novel: Mask) -> Floats:
@@ -75,7 +91,8 @@ def fill_slots(
 
     >>> items = Shortlist(relevance=np.array([0.9, 0.8, 0.5], np.float32),
     ...     vectors=np.array([[1, 0], [1, 0], [0, 1]], np.float32), categories=np.array([0, 0, 1]))
-    >>> plan = ExplorationPlan(rate=0.0, coins=(1.0, 1.0), draws=(0.0, 0.0))
+    >>> plan = ExplorationPlan(
+    ...     rate=0.0, coins=(1.0, 1.0), draws=(0.0, 0.0), tickets=(0.0, 0.0))
     >>> [slot.index for slot in fill_slots(items, plan, diversity_weight=0.5, cap=2)]
     [0, 2]
     """
@@ -90,22 +107,27 @@ def fill_slots(
 
 def _choose(filling: "_Filling", plan: ExplorationPlan, place: int, pool_size: int) -> Slot:
     eligible = filling.eligible()
-    greedy = filling.best_of(eligible)
+    winners = filling.winners(eligible)
     pool = np.flatnonzero(eligible)[:pool_size]
-    chosen = greedy
+    belief = int(plan.tickets[place] * len(winners))
     if plan.explores(place):
         chosen = int(pool[int(plan.draws[place] * len(pool))])
+    else:
+        chosen = int(winners[belief])
     return Slot(
         index=chosen,
-        propensity=_propensity(chosen, greedy, pool, plan.rate),
-        explored=chosen != greedy,
+        propensity=_propensity(chosen, winners, pool, plan.rate),
+        explored=chosen != filling.surest(eligible),
+        belief=belief,
     )
 
 
-def _propensity(chosen: int, greedy: int, pool: NDArray[np.int64], rate: float) -> float:
-    by_greed = (1.0 - rate) if chosen == greedy else 0.0
+def _propensity(
+    chosen: int, winners: NDArray[np.int64], pool: NDArray[np.int64], rate: float
+) -> float:
+    by_belief = (1.0 - rate) * float(np.mean(winners == chosen))
     by_chance = rate / len(pool) if chosen in pool else 0.0
-    return by_greed + by_chance
+    return by_belief + by_chance
 
 
 class _Filling:
@@ -114,6 +136,8 @@ class _Filling:
     def __init__(self, shortlist: Shortlist, *, diversity_weight: float, cap: int) -> None:
         self.shortlist = shortlist
         self.weight = diversity_weight
+        self.worth = (1 - diversity_weight) * shortlist.relevance
+        self.drawn = (1 - diversity_weight) * shortlist.beliefs
         self.cap = cap
         self.left: Mask = np.ones(len(shortlist.relevance), np.bool_)
         self.capped: Mask = np.zeros(len(shortlist.relevance), np.bool_)
@@ -125,11 +149,17 @@ class _Filling:
         within: Mask = self.left & ~self.capped
         return within if within.any() else self.left
 
-    def best_of(self, eligible: Mask) -> int:
-        """The item of the greatest blend; on a tie the more relevant one."""
-        blend = (1 - self.weight) * self.shortlist.relevance
-        blend = blend + self.weight / MAX_DISTANCE * self.distance
-        return int(np.argmax(np.where(eligible, blend, -np.inf)))
+    def winners(self, eligible: Mask) -> NDArray[np.int64]:
+        """By each belief the item of the greatest blend; on a tie the more relevant one."""
+        return np.asarray(np.argmax(self.drawn + self._variety(eligible), axis=1), np.int64)
+
+    def surest(self, eligible: Mask) -> int:
+        """The item of the greatest blend by what is expected."""
+        return int(np.argmax(self.worth + self._variety(eligible)))
+
+    def _variety(self, eligible: Mask) -> Floats:
+        variety: Floats = np.where(eligible, self.weight / MAX_DISTANCE * self.distance, -np.inf)
+        return variety
 
     def take(self, index: int) -> None:
         """Remove an item and measure the others against it."""

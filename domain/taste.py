@@ -32,10 +32,16 @@ class Met:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Taste:
-    """The sum of what was met. `latest` holds vectors of the newest liked items, newest first."""
+    """The sum of what was met, all newest first.
+
+    `latest` holds vectors of the newest liked items, `liked` names them. `again` is what was bought
+    by somebody who has bought something twice: others don't buy again what they have.
+    """
 
     mean: Floats | None = None
     latest: Floats = field(default_factory=lambda: NO_LATEST)
+    liked: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
     category_share: Mapping[str, float] = field(default_factory=dict)
     log_price: float | None = None
     seen: Mapping[str, int] = field(default_factory=dict)
@@ -54,6 +60,8 @@ def taste_of(met: Sequence[Met], *, now_ms: int) -> Taste:
     return Taste(
         mean=_mean_direction(liked),
         latest=_latest(liked),
+        liked=tuple(dict.fromkeys(one.item_id for one, _ in liked)),
+        again=_again(met),
         category_share=_shares(liked),
         log_price=_log_price(liked),
         seen=dict(Counter(one.item_id for one in met)),
@@ -84,6 +92,11 @@ def _mean_direction(liked: Sequence[tuple[Met, float]]) -> Floats | None:
 def _latest(liked: Sequence[tuple[Met, float]]) -> Floats:
     vectors = [one.vector for one, _ in liked if one.vector is not None][:LATEST]
     return np.stack(vectors) if vectors else NO_LATEST
+
+
+def _again(met: Sequence[Met]) -> tuple[str, ...]:
+    bought = Counter(one.item_id for one in met if one.action == "purchase")
+    return tuple(bought) if max(bought.values(), default=0) > 1 else ()
 
 
 def _shares(liked: Sequence[tuple[Met, float]]) -> dict[str, float]:

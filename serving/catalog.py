@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from domain.candidates import Rows
 from domain.cold_start import one_of_each
+from domain.mood_rules import LABELS
 from schemas.collections import USER_DIM
 from schemas.types import ItemEvent
 from stores.views import ItemView
@@ -23,6 +24,8 @@ POPULAR = 1_000
 DAY_MS = 86_400_000.0
 FRESH_DAYS = 7.0
 NO_CATEGORY = -1
+# The traits that labels tell of, a bit each.
+TRAITS = tuple(dict.fromkeys(LABELS.values()))
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -62,6 +65,7 @@ class Catalog:
             "created_ms": np.zeros(FIRST_CAPACITY),
             "category": np.full(FIRST_CAPACITY, NO_CATEGORY, np.int64),
             "trend": np.zeros(FIRST_CAPACITY, np.float32),
+            "traits": np.zeros(FIRST_CAPACITY, np.uint32),
             "servable": np.zeros(FIRST_CAPACITY, np.bool_),
             "has_vector": np.zeros(FIRST_CAPACITY, np.bool_),
         }
@@ -141,6 +145,11 @@ class Catalog:
         names = [*self.categories, None]
         return [names[code] for code in self.column("category")[rows].tolist()]
 
+    def traits(self, rows: Rows) -> dict[str, Mask]:
+        """Which of some rows have which of the traits that labels tell of."""
+        bits = self.column("traits")[rows]
+        return {name: (bits >> place & 1).astype(np.bool_) for place, name in enumerate(TRAITS)}
+
     def ids_of(self, rows: Rows) -> list[str]:
         """The ids of some rows."""
         return [self.ids[row] for row in rows.tolist()]
@@ -165,6 +174,7 @@ class Catalog:
             arrays["quality"][row] = entry.quality_score
             arrays["created_ms"][row] = entry.created_at_ms or entry.published_at_ms or 0
             arrays["category"][row] = self._code_of(entry.category_id)
+            arrays["traits"][row] = _traits_of(entry)
 
     def _new_row(self, item_id: str) -> int:
         row = len(self.ids)
@@ -213,6 +223,12 @@ def is_servable(entry: ItemEvent) -> bool:
         and entry.visibility == "public"
         and entry.availability != "out_of_stock"
     )
+
+
+def _traits_of(entry: ItemEvent) -> int:
+    labels = {entry.category_id, *entry.categories, *entry.tags}
+    names = {trait for label, trait in LABELS.items() if label in labels}
+    return sum(1 << place for place, name in enumerate(TRAITS) if name in names)
 
 
 def _only(rows: Rows, kept: Mask) -> Rows:

@@ -17,7 +17,9 @@ from settings import Settings
 from stores.errors import LogUnavailable
 from stores.event_log import EventLog
 from stores.feedback_memory import FeedbackMemory
+from stores.neighbors import NeighborsReader
 from stores.online import OnlineReader
+from stores.posteriors import PosteriorReader
 from stores.vectors import VectorReader
 
 CLIENT_ID = "freshet-api"
@@ -38,6 +40,8 @@ class Clients:
 
     online: OnlineReader
     catalog: OnlineReader
+    neighbors: NeighborsReader
+    posteriors: PosteriorReader
     memory: FeedbackMemory
     vectors: VectorReader
     lookup: UserLookup
@@ -78,6 +82,8 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
                     redis.url, timeout_ms=CATALOG_TIMEOUT_MS, connections=CATALOG_CONNECTIONS
                 )
             ),
+            neighbors=await enter(NeighborsReader(redis.url, timeout_ms=redis.timeout_ms)),
+            posteriors=await enter(PosteriorReader(redis.url, timeout_ms=redis.timeout_ms)),
             memory=await enter(FeedbackMemory(redis.url, timeout_ms=redis.timeout_ms)),
             vectors=await enter(
                 VectorReader(

@@ -14,7 +14,7 @@ from serving.stages import answer
 from serving.stages.admit import Admitted, admit
 from serving.stages.candidates import CandidateStage
 from serving.stages.context import ContextStage
-from serving.stages.explore import explore
+from serving.stages.explore import ExploreStage
 from serving.stages.rank import RankStage
 from serving.stages.rerank import rerank
 from serving.trace import Trace
@@ -28,6 +28,7 @@ class Pipeline:
     context: ContextStage
     candidates: CandidateStage
     rank: RankStage
+    explore: ExploreStage
     metrics: Metrics
     deadline_s: float
     now_ms: Callable[[], int]
@@ -58,11 +59,11 @@ class Pipeline:
         with trace.stage("rank"):
             ranked = await self.rank.run(admitted, known, found, trace)
         with trace.stage("explore"):
-            plan = explore(admitted, trace)
+            tried = await self.explore.run(admitted, known, found, ranked, trace)
         with trace.stage("rerank"):
-            slots = rerank(admitted, known, found, ranked, plan, catalog=self.catalog, trace=trace)
+            slots = rerank(admitted, tried, catalog=self.catalog, trace=trace)
         return answer.Chosen(
-            admitted=admitted, known=known, found=found, ranked=ranked, slots=slots
+            admitted=admitted, known=known, found=found, ranked=ranked, tried=tried, slots=slots
         )
 
     def _check_catalog(self) -> None:

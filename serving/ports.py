@@ -1,5 +1,6 @@
 """What the pipeline asks of the outside, so that a stage can be tried without servers."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 from schemas.topics import Topic
 from schemas.types import Record
 from serving.ranker import Ranking
+from stores.neighbors import NeighborsView
+from stores.posteriors import PosteriorView
 from stores.vectors import EVERYTHING, ItemFilter
 from stores.views import ItemView, UserView
 
@@ -33,14 +36,30 @@ class Online(Protocol):
 class Vectors(Protocol):
     """The vector store."""
 
-    async def search_items(
+    async def search_items_each(
         self,
-        vector: Floats,
+        vectors: Sequence[Floats],
         k: int,
         *,
         filter: ItemFilter = EVERYTHING,  # noqa: A002
-    ) -> list[tuple[str, float]]:
-        """The nearest items with their closeness."""
+    ) -> list[list[tuple[str, float]]]:
+        """The nearest items to each vector with their closeness."""
+        ...
+
+
+class Neighbors(Protocol):
+    """What is met beside items."""
+
+    async def of(self, item_ids: Sequence[str]) -> list[NeighborsView | None]:
+        """The neighbours of each item; None where there are none."""
+        ...
+
+
+class Posteriors(Protocol):
+    """What rewards taught."""
+
+    async def many(self, item_ids: Sequence[str], segment: str) -> list[PosteriorView | None]:
+        """The posterior of each item in a segment; None where nothing was learned."""
         ...
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from domain.events import EventLimits
+from domain.policies import POLICIES
+from serving.beliefs import BeliefCache
 from serving.catalog import Catalog
 from serving.clients import LOG_DEADLINE_S, Breakers, Clients, breakers_of, opened
 from serving.feedback import FeedbackIntake
@@ -20,6 +22,7 @@ from serving.metrics import Metrics
 from serving.pipeline import Pipeline
 from serving.stages.candidates import CandidateStage
 from serving.stages.context import ContextStage
+from serving.stages.explore import ExploreStage
 from serving.stages.rank import RankStage
 from settings import Settings
 
@@ -90,10 +93,13 @@ def _pipeline(
         ),
         candidates=CandidateStage(
             clients.vectors,
-            breaker=breakers.milvus,
+            clients.neighbors,
+            milvus=breakers.milvus,
+            redis=breakers.redis,
             catalog=catalog,
             metrics=metrics,
-            timeout_s=settings.milvus.timeout_ms / 1000,
+            milvus_timeout_s=settings.milvus.timeout_ms / 1000,
+            redis_timeout_s=settings.redis.timeout_ms / 1000,
         ),
         rank=RankStage(
             clients.ranker,
@@ -101,9 +107,28 @@ def _pipeline(
             catalog=catalog,
             timeout_s=settings.triton.timeout_ms / 1000,
         ),
+        explore=_explore(clients, settings, breakers, catalog),
         metrics=metrics,
         deadline_s=settings.serving.deadline_ms / 1000,
         now_ms=wall_clock_ms,
+    )
+
+
+def _explore(
+    clients: Clients, settings: Settings, breakers: Breakers, catalog: Catalog
+) -> ExploreStage:
+    streams, serving = settings.streams, settings.serving
+    beliefs = BeliefCache(
+        clients.posteriors,
+        breaker=breakers.redis,
+        prior=(streams.bandit_prior_alpha, streams.bandit_prior_beta),
+    )
+    return ExploreStage(
+        beliefs,
+        catalog=catalog,
+        timeout_s=settings.redis.timeout_ms / 1000,
+        policy=POLICIES[serving.policy],
+        weight=serving.policy_weight,
     )
 
 

@@ -2,7 +2,7 @@
 
 import structlog
 
-from domain.emotion import EmotionState, EmotionStateError, mood_at
+from domain.emotion import EmotionState, EmotionStateError, Mood, mood_at
 from domain.segments import Emotion, Situation
 from domain.session import SESSION_GAP_MS
 from serving.stages.admit import Admitted
@@ -36,8 +36,19 @@ def situation_of(admitted: Admitted, known: Known) -> Situation:
         interactions=activity.interactions,
         last_event_ms=activity.last_event_ms,
         cold=known.is_cold,
-        emotion=_emotion(view, admitted.at_ms) if remembered else None,
+        emotion=_emotion(mood_of(view, admitted.at_ms)) if remembered else None,
     )
+
+
+def mood_of(view: UserView, at_ms: int) -> Mood | None:
+    """How the user feels; None where nothing is known."""
+    if not view.emotion:
+        return None
+    try:
+        return mood_at(EmotionState.from_bytes(view.emotion), at_ms=at_ms)
+    except EmotionStateError as error:
+        log.warning("how a user feels can't be read, and counts as not known", error=str(error))
+        return None
 
 
 def _goes_on(admitted: Admitted, known: Known) -> bool:
@@ -48,13 +59,8 @@ def _goes_on(admitted: Admitted, known: Known) -> bool:
     return admitted.at_ms - view.timestamp_ms <= SESSION_GAP_MS
 
 
-def _emotion(view: UserView, at_ms: int) -> Emotion | None:
-    if not view.emotion:
-        return None
-    try:
-        mood = mood_at(EmotionState.from_bytes(view.emotion), at_ms=at_ms)
-    except EmotionStateError as error:
-        log.warning("how a user feels can't be read, and counts as not known", error=str(error))
+def _emotion(mood: Mood | None) -> Emotion | None:
+    if mood is None:
         return None
     return Emotion(
         valence=mood.valence,

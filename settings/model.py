@@ -229,6 +229,12 @@ class ServingSettings(Section):
     deadline_ms: PositiveMs = 500
     recent_interactions: int = Field(50, ge=1, le=100)
     catalog_refresh_ms: PositiveMs = 500
+    policy: Literal["thompson", "contextual_thompson", "upper_bound", "epsilon_greedy"] = Field(
+        "contextual_thompson", description="how what rewards taught is weighed against trying"
+    )
+    policy_weight: float = Field(
+        0.3, ge=0, le=1, description="the policy's part of a score; the rest is the ranker's"
+    )
     admin_token: SecretStr = Field(
         SecretStr(""), description="opens /v1/debug to who sends it; empty: closed to all"
     )

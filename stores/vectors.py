@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -410,14 +411,29 @@ class VectorReader:
         filter: ItemFilter = EVERYTHING,  # noqa: A002
     ) -> list[tuple[str, float]]:
         """Find the `k` items nearest to a unit vector of 1024, with their cosines."""
-        if vector.shape != (ITEM_DIM,):
-            raise ValueError(f"a vector of {vector.shape}; items are found by one of ({ITEM_DIM},)")
-        request = _search(ITEM_EMBEDDINGS, vector, k, filter.expression())
+        (found,) = await self.search_items_each([vector], k, filter=filter)
+        return found
+
+    async def search_items_each(
+        self,
+        vectors: Sequence[Vector],
+        k: int,
+        *,
+        filter: ItemFilter = EVERYTHING,  # noqa: A002
+    ) -> list[list[tuple[str, float]]]:
+        """Find the `k` items nearest to each of some vectors, in one round trip."""
+        for vector in vectors:
+            if vector.shape != (ITEM_DIM,):
+                raise ValueError(
+                    f"a vector of {vector.shape}; items are found by one of ({ITEM_DIM},)"
+                )
+        request = _search(ITEM_EMBEDDINGS, vectors, k, filter.expression())
         response = await self._call("Search", request)
         if response.status.code or response.status.error_code:
             raise StoreUnavailable(STORE, response.status.reason)
-        ids = response.results.ids.str_id.data
-        return list(zip(ids, response.results.scores, strict=True))
+        results = response.results
+        found = zip(results.ids.str_id.data, results.scores, strict=True)
+        return [list(islice(found, count)) for count in results.topks]
 
     async def _call(self, name: str, request: Any) -> Any:
         """Call the server; gRPC's own deadline is doubled by ours, which a stuck loop obeys too."""
@@ -437,11 +453,11 @@ class VectorReader:
         return self._stub
 
 
-def _search(collection: Collection, vector: Vector, k: int, expression: str) -> Any:
+def _search(collection: Collection, vectors: Sequence[Vector], k: int, expression: str) -> Any:
     ef = max(collection.index.ef_search, k)
     return Prepare.search_requests_with_expr(
         collection.name,
-        [vector],
+        list(vectors),
         VECTOR,
         {"metric_type": METRIC, "params": {"ef": ef}},
         k,

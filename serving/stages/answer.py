@@ -12,10 +12,10 @@ from domain.segments import context_features, segment_of
 from domain.taste import Met
 from schemas.types import CandidateSource, Impression, ItemEvent, ShownItem
 from serving.catalog import Catalog
-from serving.situation import situation_of
 from serving.stages.admit import Admitted
 from serving.stages.candidates import Found
 from serving.stages.context import Known
+from serving.stages.explore import Tried
 from serving.stages.rank import Ranked
 from serving.trace import Trace
 
@@ -33,15 +33,29 @@ class Chosen:
     known: Known
     found: Found
     ranked: Ranked
+    tried: Tried
     slots: Sequence[Slot]
 
     def row(self, slot: Slot) -> int:
         """The catalogue row of a place."""
-        return int(self.found.rows[slot.index])
+        return int(self.tried.shortlist.rows[slot.index])
+
+    def candidate(self, slot: Slot) -> int:
+        """The place among the candidates of what a place of the list was given to."""
+        return int(self.tried.shortlist.order[slot.index])
 
     def source(self, slot: Slot) -> CandidateSource:
         """What put the item there."""
-        return "exploration" if slot.explored else self.found.sources[slot.index]
+        return "exploration" if slot.explored else self.found.sources[self.candidate(slot)]
+
+    def score(self, slot: Slot) -> float:
+        """The ranker's."""
+        return float(self.tried.shortlist.scores[slot.index])
+
+    def sampled(self, slot: Slot) -> float | None:
+        """What the policy drew for the item, where it drew."""
+        sampled = self.tried.sampled
+        return None if sampled is None else float(sampled[slot.belief, slot.index])
 
     @property
     def explored(self) -> bool:
@@ -71,7 +85,7 @@ def _item(
     return {
         "item_id": catalog.ids[row],
         "rank": rank,
-        "score": round(float(chosen.ranked.scores[slot.index]), 6),
+        "score": round(chosen.score(slot), 6),
         "source": chosen.source(slot),
         "explanation": _said(explanation),
         "metadata": _described(catalog.entries[row]),
@@ -148,7 +162,7 @@ def _evidence(
         similarity=similarity,
         category=category,
         category_share=chosen.known.taste.category_share.get(category, 0.0) if category else 0.0,
-        price_affinity=float(chosen.ranked.price_affinity[slot.index]),
+        price_affinity=float(chosen.ranked.price_affinity[chosen.candidate(slot)]),
         trending_place=trending.get(row),
         popular_place=popular.get(row),
     )
@@ -184,7 +198,7 @@ def impression(chosen: Chosen, catalog: Catalog, trace: Trace) -> Impression:
     """The answer as the log keeps it, with the exact chance of each place."""
     admitted = chosen.admitted
     request, where = admitted.request, admitted.request.context
-    situation = situation_of(admitted, chosen.known)
+    situation = chosen.tried.situation
     return Impression(
         request_id=admitted.request_id,
         user_id=request.user_id,
@@ -216,7 +230,9 @@ def _shown(chosen: Chosen, slot: Slot, *, rank: int, catalog: Catalog) -> ShownI
     return ShownItem(
         item_id=catalog.ids[chosen.row(slot)],
         rank=rank,
-        score=float(chosen.ranked.scores[slot.index]),
+        score=chosen.score(slot),
         source=chosen.source(slot),
         propensity=slot.propensity,
+        sampled_value=chosen.sampled(slot),
+        uncertainty=float(chosen.tried.beliefs.uncertainty[slot.index]),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.beside import most_likely, together
 from domain.candidates import SOURCES, Rows, merge
 from domain.cold_start import mix
 from domain.fusion import lift
@@ -14,13 +15,16 @@ from schemas.types import CandidateSource
 from serving.breaker import Breaker, DependencyUnavailableError
 from serving.catalog import Catalog, Mask, Wanted
 from serving.metrics import Metrics
-from serving.ports import Vectors
+from serving.ports import Neighbors, Vectors
 from serving.stages.admit import Admitted
 from serving.stages.context import Known
 from serving.trace import Trace
 from stores.vectors import ItemFilter
 
 NEAREST = 200
+BESIDE = 200
+# Neighbours are asked for of so many of the items that the user liked last.
+LATEST_LIKED = 10
 TRENDING = 100
 POPULAR = 50
 POPULAR_SOURCE: CandidateSource = "popular"
@@ -30,35 +34,46 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Found:
-    """Candidate rows of the catalogue. `reserve` marks those that stand behind all others."""
+    """Candidate rows of the catalogue.
+
+    `beside` is the chance of each to be met beside the user's latest items; `reserve` marks those
+    that stand behind all others.
+    """
 
     rows: Rows
     sources: tuple[CandidateSource, ...]
     from_sources: NDArray[np.bool_]
+    beside: Floats
     reserve: Mask
 
 
 class CandidateStage:
-    """Asks the vector store twice, by the user's vector and by the recent items, in parallel.
+    """Asks the vector store by the user's vector and by the recent items.
 
-    Trending and popular items are in memory. While the vector store is away, the nearest items
-    come from memory too.
+    Beside it the online store is asked for the neighbours of the latest items. Trending and popular
+    items are in memory. While the vector store is away, the nearest items come from memory too.
     """
 
     def __init__(
         self,
         vectors: Vectors,
+        neighbors: Neighbors,
         *,
-        breaker: Breaker,
+        milvus: Breaker,
+        redis: Breaker,
         catalog: Catalog,
         metrics: Metrics,
-        timeout_s: float,
+        milvus_timeout_s: float,
+        redis_timeout_s: float,
     ) -> None:
         self._vectors = vectors
-        self._breaker = breaker
+        self._neighbors = neighbors
+        self._milvus = milvus
+        self._redis = redis
         self._catalog = catalog
         self._metrics = metrics
-        self._timeout_s = timeout_s
+        self._milvus_timeout_s = milvus_timeout_s
+        self._redis_timeout_s = redis_timeout_s
 
     async def run(self, admitted: Admitted, known: Known, trace: Trace) -> Found:
         """The candidates of a request."""
@@ -75,38 +90,70 @@ class CandidateStage:
             "content": known.taste.mean,
         }
         asked = {source: vector for source, vector in queries.items() if vector is not None}
-        nearest = await asyncio.gather(
-            *(self._nearest(source, vector, admitted, trace) for source, vector in asked.items())
+        nearest, chance = await asyncio.gather(
+            self._nearest(asked, admitted, trace), self._beside(admitted, known, trace)
         )
-        allowed = self._catalog.admitted(admitted.wanted)
+        allowed = self._allowed(admitted, known)
+        rows_of = self._catalog.rows
         lists: dict[CandidateSource, Rows] = {
+            **nearest,
+            "neighbour": np.array(rows_of(most_likely(chance, most=BESIDE)), np.int64),
+            "repeat": np.array(rows_of(known.taste.again), np.int64),
             "trending": np.array(self._catalog.trending[:TRENDING], np.int64),
-            **dict(zip(asked, nearest, strict=True)),
         }
         kept = {source: rows[allowed[rows]] for source, rows in lists.items()}
         found = sum(len(rows) for rows in kept.values())
         kept["popular"] = _popular(self._catalog, allowed, _lacking(found, admitted.count))
-        return _found(kept)
+        return _found(kept, chance, self._catalog)
+
+    def _allowed(self, admitted: Admitted, known: Known) -> Mask:
+        """What the request lets in, without what the user has sent away."""
+        allowed = self._catalog.admitted(admitted.wanted)
+        allowed[self._catalog.rows(known.taste.dismissed)] = False
+        return allowed
 
     async def _nearest(
-        self, source: CandidateSource, vector: Floats, admitted: Admitted, trace: Trace
-    ) -> Rows:
-        timeout_s = admitted.deadline.of_stage("candidates", at_most_s=self._timeout_s)
+        self, asked: Mapping[CandidateSource, Floats], admitted: Admitted, trace: Trace
+    ) -> dict[CandidateSource, Rows]:
+        timeout_s = admitted.deadline.of_stage("candidates", at_most_s=self._milvus_timeout_s)
         try:
-            hits = await self._breaker.call(
-                lambda: self._vectors.search_items(
-                    lift(vector), NEAREST, filter=filter_of(admitted.wanted)
+            hits = await self._milvus.call(
+                lambda: self._vectors.search_items_each(
+                    [lift(vector) for vector in asked.values()],
+                    NEAREST,
+                    filter=filter_of(admitted.wanted),
                 ),
                 timeout_s=timeout_s,
             )
         except DependencyUnavailableError as error:
             trace.fall_back("candidates", error.dependency)
             allowed = self._catalog.admitted(admitted.wanted)
-            return self._catalog.nearest(vector, NEAREST, among=allowed)
-        rows = self._catalog.rows(item_id for item_id, _ in hits)
-        if len(rows) < len(hits):
-            self._metrics.unknown_items.labels(source).inc(len(hits) - len(rows))
+            return {
+                source: self._catalog.nearest(vector, NEAREST, among=allowed)
+                for source, vector in asked.items()
+            }
+        return {
+            source: self._known_rows(source, [item_id for item_id, _ in found])
+            for source, found in zip(asked, hits, strict=True)
+        }
+
+    def _known_rows(self, source: CandidateSource, item_ids: Sequence[str]) -> Rows:
+        rows = self._catalog.rows(item_ids)
+        if len(rows) < len(item_ids):
+            self._metrics.unknown_items.labels(source).inc(len(item_ids) - len(rows))
         return np.array(rows, np.int64)
+
+    async def _beside(self, admitted: Admitted, known: Known, trace: Trace) -> dict[str, float]:
+        latest = known.taste.liked[:LATEST_LIKED]
+        timeout_s = admitted.deadline.of_stage("candidates", at_most_s=self._redis_timeout_s)
+        if not latest:
+            return {}
+        try:
+            found = await self._redis.call(lambda: self._neighbors.of(latest), timeout_s=timeout_s)
+        except DependencyUnavailableError as error:
+            trace.fall_back("candidates", error.dependency)
+            return {}
+        return together([one.scored if one else () for one in found])
 
 
 def filter_of(wanted: Wanted) -> ItemFilter:
@@ -137,16 +184,21 @@ def cold_candidates(catalog: Catalog, wanted: Wanted, *, count: int) -> Found:
         rows=rows,
         sources=(*chosen.values(), *(POPULAR_SOURCE for _ in reserve)),
         from_sources=np.zeros((len(rows), len(SOURCES)), np.bool_),
+        beside=np.zeros(len(rows), np.float32),
         reserve=np.arange(len(rows)) >= len(chosen),
     )
 
 
-def _found(lists: Mapping[CandidateSource, Rows]) -> Found:
+def _found(
+    lists: Mapping[CandidateSource, Rows], chance: Mapping[str, float], catalog: Catalog
+) -> Found:
     candidates = merge(lists)
+    beside = [chance.get(item_id, 0.0) for item_id in catalog.ids_of(candidates.rows)]
     return Found(
         rows=candidates.rows,
         sources=candidates.sources(),
         from_sources=candidates.from_sources,
+        beside=np.array(beside, np.float32),
         reserve=np.zeros(len(candidates.rows), np.bool_),
     )
 

@@ -93,6 +93,7 @@ def ranked_items(catalog: Catalog, found: Found, *, now_ms: int) -> RankedItems:
         trending=catalog.column("trend")[rows],
         quality=catalog.column("quality")[rows],
         freshness=catalog.freshness(rows, now_ms=now_ms),
+        beside=found.beside,
         from_sources=found.from_sources,
     )
 

@@ -15,6 +15,8 @@ def test_the_plan_follows_from_the_seed() -> None:
 def test_a_plan_of_a_fixed_seed_stays_what_it_was() -> None:
     plan = plan_exploration(rate=0.1, slots=2, seed="request")
     assert [round(coin, 6) for coin in plan.coins] == [0.212844, 0.66685]
+    assert len(plan.coins) == len(plan.draws) == len(plan.tickets) == 2
+    assert not {*plan.coins} & {*plan.draws} & {*plan.tickets}
 
 
 def test_rates_at_the_ends() -> None:
@@ -34,4 +36,4 @@ def test_the_rate_is_kept_over_many_requests() -> None:
 
 
 def test_a_coin_on_the_rate_doesnt_explore() -> None:
-    assert not ExplorationPlan(rate=0.1, coins=(0.1,), draws=(0.0,)).explores(0)
+    assert not ExplorationPlan(rate=0.1, coins=(0.1,), draws=(0.0,), tickets=(0.0,)).explores(0)

@@ -43,7 +43,7 @@ def arms_of(known: Floats, *, seed: int | None = None) -> Arms:
     )
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 @given(known=parameters, seed=st.none() | st.integers(0, 99), chance=st.integers(0, 99))
 def test_every_policy_scores_from_0_to_1_and_the_same_by_the_same_chance(
     policy: Policy, known: Floats, seed: int | None, chance: int
@@ -57,7 +57,7 @@ def test_every_policy_scores_from_0_to_1_and_the_same_by_the_same_chance(
     assert (arms.alpha == known[:, 0]).all()
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_every_policy_prefers_what_is_better_for_certain(policy: Policy) -> None:
     arms = arms_of(np.array([[3e5, 7e5], [6e5, 4e5], [1e5, 9e5]]))
     rng = np.random.default_rng(1)

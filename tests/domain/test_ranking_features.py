@@ -29,7 +29,10 @@ def items(**columns: Any) -> RankedItems:
         "trending": np.array([0.5, 0.0], np.float32),
         "quality": np.array([0.2, 0.3], np.float32),
         "freshness": np.array([1.0, 0.0], np.float32),
-        "from_sources": np.array([[True, False, True, False], [False, True, False, False]]),
+        "beside": np.array([0.25, 0.0], np.float32),
+        "from_sources": np.array(
+            [[True, False, False, False, True, False], [False, True, False, False, False, False]]
+        ),
     }
     return RankedItems(**{**two, **columns})
 
@@ -40,11 +43,14 @@ def named(matrix: Floats, name: str) -> Floats:
 
 
 def test_the_order_of_features_is_a_contract() -> None:
-    assert len(FEATURES) == 26
+    assert len(FEATURES) == 29
     assert FEATURES[:4] == ("cosine_long_term", "cosine_recent", "cosine_last", "cosine_nearest")
-    assert FEATURES[-4:] == (
+    assert FEATURES[4] == "beside_latest"
+    assert FEATURES[-6:] == (
         "from_collaborative",
         "from_content",
+        "from_neighbour",
+        "from_repeat",
         "from_trending",
         "from_popular",
     )
@@ -58,6 +64,7 @@ def test_an_unknown_user_has_features_of_the_items_alone() -> None:
     for name in (*FEATURES[:4], "price_affinity", "category_share", "log_seen", "recency"):
         assert named(matrix, name).tolist() == [0.0, 0.0]
     assert named(matrix, "log_popularity") == pytest.approx([0.0, 1.0])
+    assert named(matrix, "beside_latest") == pytest.approx([0.5, 0.0])
     assert named(matrix, "trending") == pytest.approx([0.5, 0.0])
     assert named(matrix, "quality") == pytest.approx([0.2, 0.3])
     assert named(matrix, "freshness") == pytest.approx([1.0, 0.0])
@@ -122,7 +129,8 @@ def test_no_items_are_no_rows() -> None:
         trending=np.zeros(0, np.float32),
         quality=np.zeros(0, np.float32),
         freshness=np.zeros(0, np.float32),
-        from_sources=np.zeros((0, 4), np.bool_),
+        beside=np.zeros(0, np.float32),
+        from_sources=np.zeros((0, 6), np.bool_),
     )
     assert feature_matrix(RankedUser(), nothing, now_ms=0).shape == (0, len(FEATURES))
 

@@ -5,6 +5,7 @@ from domain.ranking_features import FEATURES
 from domain.ranking_prior import prior_network
 
 HELPS = (
+    "beside_latest",
     "cosine_recent",
     "cosine_long_term",
     "cosine_nearest",
@@ -33,10 +34,11 @@ def test_more_of_a_good_thing_never_hurts(name: str) -> None:
 
 
 def test_recent_before_long_term_before_trending_before_popular() -> None:
-    one = [score(**{name: 1.0}) for name in ("cosine_recent", "cosine_long_term", "trending")]
+    falling = ("cosine_recent", "beside_latest", "cosine_long_term", "trending")
+    one = [score(**{name: 1.0}) for name in falling]
     one.append(score(log_popularity=1.0))
     assert one == sorted(one, reverse=True)
-    assert len(set(one)) == 4
+    assert len(set(one)) == 5
 
 
 def test_what_was_dismissed_falls_below_anything_else_alike() -> None:
@@ -44,6 +46,10 @@ def test_what_was_dismissed_falls_below_anything_else_alike() -> None:
         cosine_recent=1.0, cosine_long_term=1.0
     )
     assert score(cosine_recent=0.7, dismissed=1.0) < score()
+
+
+def test_what_is_bought_again_and_again_rises_though_it_was_bought() -> None:
+    assert score(purchased=1.0, from_repeat=1.0) > score() > score(purchased=1.0)
 
 
 def test_scores_are_between_0_and_1_and_tell_good_from_poor() -> None:

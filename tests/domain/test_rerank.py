@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -32,14 +33,21 @@ def plan(
     rate: float = 0.0,
     coins: tuple[float, ...] = (),
     draws: tuple[float, ...] = (),
+    tickets: tuple[float, ...] = (),
 ) -> ExplorationPlan:
-    return ExplorationPlan(rate=rate, coins=coins or (1.0,) * slots, draws=draws or (0.0,) * slots)
+    return ExplorationPlan(
+        rate=rate,
+        coins=coins or (1.0,) * slots,
+        draws=draws or (0.0,) * slots,
+        tickets=tickets or (0.0,) * slots,
+    )
 
 
 def naive_pick(
-    items: Shortlist, taken: list[int], *, weight: float, cap: int
+    items: Shortlist, taken: list[int], *, weight: float, cap: int, belief: int = 0
 ) -> tuple[int, list[int]]:
-    """The document's algorithm, written as it reads."""
+    """The document's algorithm, written as it reads, by one of the beliefs."""
+    relevance = items.beliefs[belief]
     left = [i for i in range(len(items.relevance)) if i not in taken]
     of = [items.categories[i] for i in taken]
     within = [
@@ -49,7 +57,7 @@ def naive_pick(
     for i in within or left:
         distances = [1 - float(items.vectors[i] @ items.vectors[j]) for j in taken]
         diversity = min(distances, default=2.0) / 2.0
-        value = (1 - weight) * float(items.relevance[i]) + weight * diversity
+        value = (1 - weight) * float(relevance[i]) + weight * diversity
         if value > best_value + 1e-6:
             best, best_value = i, value
     return best, within or left
@@ -81,15 +89,17 @@ def test_without_exploration_each_place_is_the_documents_choice(
 def all_lists(
     items: Shortlist, *, slots: int, rate: float, pool_size: int, cap: int, weight: float
 ) -> dict[tuple[int, ...], float]:
-    """Each list that could come out, with its true chance: every coin and every draw tried."""
+    """Each list that could come out, with its true chance: every way to each place tried."""
     chances: dict[tuple[int, ...], float] = {}
 
     def go_on(taken: tuple[int, ...], chance: float) -> None:
         if len(taken) == min(slots, len(items.relevance)):
             chances[taken] = chances.get(taken, 0.0) + chance
             return
-        greedy, eligible = naive_pick(items, list(taken), weight=weight, cap=cap)
-        go_on((*taken, greedy), chance * (1 - rate))
+        beliefs = len(items.beliefs)
+        for belief in range(beliefs):
+            best, eligible = naive_pick(items, list(taken), weight=weight, cap=cap, belief=belief)
+            go_on((*taken, best), chance * (1 - rate) / beliefs)
         pool = sorted(eligible)[:pool_size]
         for one in pool:
             go_on((*taken, one), chance * rate / len(pool))
@@ -100,16 +110,23 @@ def all_lists(
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("cap", [1, 10])
-def test_propensities_multiply_to_the_true_chance_of_each_list(rate: float, cap: int) -> None:
-    items = shortlist(6, seed=5)
-    slots, pool_size, weight = 3, 4, 0.3
+@pytest.mark.parametrize("beliefs", [0, 3])
+def test_propensities_multiply_to_the_true_chance_of_each_list(
+    rate: float, cap: int, beliefs: int
+) -> None:
+    items = shortlist(5, seed=5)
+    if beliefs:
+        noise = np.random.default_rng(1).normal(0, 0.3, (beliefs, 5))
+        items = replace(items, drawn=(items.relevance + noise).astype(np.float32))
+    slots, pool_size, weight = 2, 4, 0.3
     true = all_lists(items, slots=slots, rate=rate, pool_size=pool_size, cap=cap, weight=weight)
     said = {}
+    twelfths = [0.05 + step / 12 for step in range(12)]
     for coins in product([0.0, 0.999], repeat=slots):
-        for draws in product([0.05 + step / 12 for step in range(12)], repeat=slots):
+        for shares in product(twelfths, repeat=slots):
             filled = fill_slots(
                 items,
-                plan(slots, rate=rate, coins=coins, draws=draws),
+                plan(slots, rate=rate, coins=coins, draws=shares, tickets=shares),
                 diversity_weight=weight,
                 cap=cap,
                 pool_size=pool_size,
@@ -137,6 +154,17 @@ def test_explored_is_what_greed_would_not_have_shown() -> None:
     assert (second.index, second.explored) == (4, True)
     assert first.propensity == pytest.approx(0.5 + 0.5 / 5)
     assert second.propensity == pytest.approx(0.5 / 5)
+
+
+def test_a_place_by_a_draw_is_explored_where_it_differs_from_what_is_expected() -> None:
+    sure = shortlist(3)
+    items = replace(sure, drawn=np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0]], np.float32))
+    by_ticket = [
+        fill_slots(items, plan(1, tickets=(ticket,)), diversity_weight=0.0, cap=5)[0]
+        for ticket in (0.0, 0.34)
+    ]
+    assert [(slot.index, slot.explored) for slot in by_ticket] == [(0, False), (1, True)]
+    assert [slot.propensity for slot in by_ticket] == pytest.approx([1 / 3, 2 / 3])
 
 
 def test_the_cap_holds_until_nothing_else_is_left() -> None:

@@ -68,3 +68,12 @@ def test_opposite_vectors_leave_no_direction() -> None:
         Met(item_id="b", action="click", at_ms=0, vector=-X),
     ]
     assert taste_of(met, now_ms=0).mean is None
+
+
+def test_who_has_bought_something_twice_buys_again_what_they_bought() -> None:
+    def bought(*names: str) -> list[Met]:
+        return [Met(item_id=name, action="purchase", at_ms=0) for name in names]
+
+    assert taste_of(bought("tea", "mug", "tea"), now_ms=0).again == ("tea", "mug")
+    assert taste_of(bought("tea", "mug"), now_ms=0).again == ()
+    assert taste_of([], now_ms=0).again == ()

@@ -25,6 +25,8 @@ from serving.stages.admit import Admitted, admit
 from settings import Settings
 from stores.errors import LogUnavailable, StoreUnavailable
 from stores.feedback_memory import Deed, Remembered
+from stores.neighbors import NeighborsView
+from stores.posteriors import PosteriorView
 from stores.vectors import EVERYTHING, ItemFilter
 from stores.views import ItemView, UserView
 
@@ -100,6 +102,22 @@ def known_user(**fields: Any) -> UserView:
     )
 
 
+def posterior(alpha: float, beta: float, **fields: Any) -> PosteriorView:
+    """What rewards taught of an item."""
+    return PosteriorView(
+        **{
+            "version": 3,
+            "log_time_ms": NOW_MS,
+            "timestamp_ms": NOW_MS,
+            "alpha": alpha,
+            "beta": beta,
+            "prior_alpha": 1.0,
+            "prior_beta": 1.0,
+            **fields,
+        }
+    )
+
+
 def admitted(request: dict[str, Any] | None = None, *, total_s: float = 0.5) -> Admitted:
     """A request on its way."""
     return admit(
@@ -166,21 +184,53 @@ class PretendedVectors(PretendedServer):
     items: list[ItemView] = field(default_factory=shop)
     filters: list[ItemFilter] = field(default_factory=list)
 
-    async def search_items(
+    async def search_items_each(
         self,
-        vector: Floats,
+        vectors: Sequence[Floats],
         k: int,
         *,
         filter: ItemFilter = EVERYTHING,  # noqa: A002
-    ) -> list[tuple[str, float]]:
+    ) -> list[list[tuple[str, float]]]:
         self.filters.append(filter)
         await self._answer("Milvus")
+        return [self._nearest(vector, k) for vector in vectors]
+
+    def _nearest(self, vector: Floats, k: int) -> list[tuple[str, float]]:
         found = [
             (one.item_id, float(lift(one.vector) @ vector))
             for one in self.items
             if one.vector is not None
         ]
         return sorted(found, key=lambda hit: -hit[1])[:k]
+
+
+@dataclass
+class PretendedNeighbors(PretendedServer):
+    """What is met beside items."""
+
+    beside: dict[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
+    asked: list[Sequence[str]] = field(default_factory=list)
+
+    async def of(self, item_ids: Sequence[str]) -> list[NeighborsView | None]:
+        self.asked.append(item_ids)
+        await self._answer("Redis")
+        return [
+            NeighborsView(version=1, timestamp_ms=NOW_MS, scored=self.beside[item_id])
+            if item_id in self.beside
+            else None
+            for item_id in item_ids
+        ]
+
+
+@dataclass
+class PretendedPosteriors(PretendedServer):
+    """What rewards taught, by item and segment."""
+
+    learned: dict[tuple[str, str], PosteriorView] = field(default_factory=dict)
+
+    async def many(self, item_ids: Sequence[str], segment: str) -> list[PosteriorView | None]:
+        await self._answer("Redis")
+        return [self.learned.get((item_id, segment)) for item_id in item_ids]
 
 
 @dataclass
@@ -266,6 +316,8 @@ class Outside:
 
     online: PretendedOnline = field(default_factory=PretendedOnline)
     vectors: PretendedVectors = field(default_factory=PretendedVectors)
+    neighbors: PretendedNeighbors = field(default_factory=PretendedNeighbors)
+    posteriors: PretendedPosteriors = field(default_factory=PretendedPosteriors)
     ranker: PretendedRanker = field(default_factory=PretendedRanker)
     event_log: PretendedLog = field(default_factory=PretendedLog)
     memory: PretendedMemory = field(default_factory=PretendedMemory)
@@ -278,6 +330,8 @@ class Outside:
         clients = Clients(
             online=cast("Any", self.online),
             catalog=cast("Any", self.online),
+            neighbors=cast("Any", self.neighbors),
+            posteriors=cast("Any", self.posteriors),
             memory=cast("Any", self.memory),
             vectors=cast("Any", self.vectors),
             lookup=cast("Any", self.lookup),

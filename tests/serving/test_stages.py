@@ -5,24 +5,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from domain.explore import ExplorationPlan
+from domain.candidates import SOURCES
+from domain.emotion import EmotionState, feel
 from domain.ranking_features import FEATURES
-from domain.rerank import Slot
 from domain.windows import Windows
-from schemas.types import Impression
+from schemas.types import Impression, ShownItem, UserEvent
+from serving.beliefs import BeliefCache
 from serving.catalog import Catalog
 from serving.metrics import Metrics
 from serving.stages import answer
 from serving.stages.candidates import CandidateStage, Found, cold_candidates
 from serving.stages.context import ContextStage, Known, activity_of
-from serving.stages.explore import explore
+from serving.stages.explore import DRAWS, ExploreStage, Tried
 from serving.stages.rank import Ranked, RankStage
 from serving.stages.rerank import rerank
 from serving.trace import Trace
 from stores.views import UserView
 from tests.serving.pretended import (
     NOW_MS,
+    PretendedNeighbors,
     PretendedOnline,
+    PretendedPosteriors,
     PretendedRanker,
     PretendedVectors,
     admitted,
@@ -33,6 +36,7 @@ from tests.serving.pretended import (
     interaction,
     item,
     known_user,
+    posterior,
     shop,
 )
 
@@ -54,15 +58,19 @@ async def find(
     *,
     request: dict[str, Any] | None = None,
     vectors: PretendedVectors | None = None,
+    neighbors: PretendedNeighbors | None = None,
     trace: Trace | None = None,
     metrics: Metrics | None = None,
 ) -> Found:
     stage = CandidateStage(
         vectors or PretendedVectors(),
-        breaker=breaker("milvus"),
+        neighbors or PretendedNeighbors(),
+        milvus=breaker("milvus"),
+        redis=breaker("redis"),
         catalog=catalog,
         metrics=metrics or Metrics(),
-        timeout_s=0.1,
+        milvus_timeout_s=0.1,
+        redis_timeout_s=0.1,
     )
     return await stage.run(admitted(request), known, trace or Trace())
 
@@ -149,7 +157,7 @@ async def test_candidates_come_from_all_sources() -> None:
     known = await read(PretendedOnline(users={"u1": known_user()}), catalog)
     found = await find(known, catalog, vectors=vectors)
     assert ids(catalog, found) == {one.item_id for one in shop()}
-    assert vectors.calls == 2
+    assert vectors.calls == 1
     assert sources(catalog, found)["mug-0"] == "collaborative"
     assert sources(catalog, found)["lamp-0"] == "trending"
     assert not found.reserve.any()
@@ -265,22 +273,45 @@ async def test_no_candidates_need_no_ranker() -> None:
     assert (ranker.calls, len(ranked.scores)) == (0, 0)
 
 
-def test_the_plan_follows_from_the_request_id() -> None:
-    half = admitted({"options": {"exploration_rate": 0.5}, "constraints": {"count": 7}})
-    plan = explore(half, Trace())
-    assert (plan.rate, len(plan.coins)) == (0.5, 7)
-    assert plan == explore(half, Trace())
+async def try_out(
+    request: dict[str, Any],
+    known: Known,
+    found: Found,
+    ranked: Ranked,
+    catalog: Catalog,
+    *,
+    posteriors: PretendedPosteriors | None = None,
+    trace: Trace | None = None,
+) -> Tried:
+    stage = ExploreStage(
+        BeliefCache(
+            posteriors or PretendedPosteriors(), breaker=breaker("redis"), prior=(1.0, 1.0)
+        ),
+        catalog=catalog,
+        timeout_s=0.1,
+    )
+    return await stage.run(admitted(request), known, found, ranked, trace or Trace())
 
 
-async def placed(request: dict[str, Any], catalog: Catalog) -> answer.Chosen:
-    known = await read(PretendedOnline(users={"u1": known_user()}), catalog)
+async def placed(
+    request: dict[str, Any],
+    catalog: Catalog,
+    *,
+    view: UserView | None = None,
+    posteriors: PretendedPosteriors | None = None,
+    trace: Trace | None = None,
+) -> answer.Chosen:
+    known = await read(PretendedOnline(users={"u1": view or known_user()}), catalog)
     asked = admitted(request)
     found = await find(known, catalog, request=request)
     ranked = await rank(known, found, catalog, PretendedRanker(), Trace())
-    slots = rerank(
-        asked, known, found, ranked, explore(asked, Trace()), catalog=catalog, trace=Trace()
+    tried = await try_out(
+        request, known, found, ranked, catalog, posteriors=posteriors, trace=trace
     )
-    return answer.Chosen(admitted=asked, known=known, found=found, ranked=ranked, slots=slots)
+    slots = rerank(asked, tried, catalog=catalog, trace=Trace())
+    return answer.Chosen(
+        admitted=asked, known=known, found=found, ranked=ranked, tried=tried, slots=slots
+    )
 
 
 def shown(chosen: answer.Chosen, catalog: Catalog) -> list[str]:
@@ -319,9 +350,10 @@ async def test_what_is_in_reserve_never_comes_before_the_mix() -> None:
     asked = admitted({"constraints": {"count": 2}})
     found = cold_candidates(catalog, asked.wanted, count=2)
     ranked = await rank(known, found, catalog, PretendedRanker(), Trace())
-    plan = ExplorationPlan(rate=0.0, coins=(1.0, 1.0), draws=(0.0, 0.0))
-    slots = rerank(asked, known, found, ranked, plan, catalog=catalog, trace=Trace())
-    assert not any(found.reserve[slot.index] for slot in slots)
+    request = {"constraints": {"count": 2}, "options": {"exploration_rate": 0}}
+    tried = await try_out(request, known, found, ranked, catalog)
+    slots = rerank(asked, tried, catalog=catalog, trace=Trace())
+    assert not any(tried.shortlist.reserve[slot.index] for slot in slots)
 
 
 async def test_the_impression_says_what_was_shown_and_how_likely_it_was() -> None:
@@ -378,20 +410,157 @@ async def test_without_being_asked_nothing_is_explained() -> None:
     assert {one["explanation"] for one in answer.body(chosen, catalog, Trace())["items"]} == {None}
 
 
-def test_an_item_that_was_deleted_meanwhile_has_no_description() -> None:
+async def test_an_item_that_was_deleted_meanwhile_has_no_description() -> None:
     catalog = Catalog()
     catalog.apply([item("a")], now_ms=NOW_MS)
+    chosen = await placed({}, catalog)
     catalog.entries[0] = None
-    chosen = answer.Chosen(
-        admitted=admitted(),
-        known=Known(view=UserView(user_id="u1")),
-        found=cold_candidates(catalog, admitted().wanted, count=1),
-        ranked=Ranked(
-            scores=np.ones(1, np.float32),
-            freshness=np.ones(1, np.float32),
-            price_affinity=np.ones(1, np.float32),
-            model_version="m",
-        ),
-        slots=[Slot(index=0, propensity=1.0, explored=False)],
-    )
     assert answer.body(chosen, catalog, Trace())["items"][0]["metadata"]["title"] == ""
+
+
+async def test_neighbours_of_the_latest_liked_items_are_candidates() -> None:
+    catalog = filled()
+    view = known_user(
+        recent=(interaction("mug-0"), interaction("lamp-0", "dismiss"), interaction("mug-1"))
+    )
+    known = await read(PretendedOnline(users={"u1": view}), catalog)
+    neighbors = PretendedNeighbors(beside={"mug-0": (("lamp-2", 0.5), ("nowhere", 0.4))})
+    found = await find(known, catalog, neighbors=neighbors)
+    assert neighbors.asked == [("mug-0", "mug-1")]
+    assert sources(catalog, found)["lamp-2"] == "neighbour"
+    beside = dict(zip(catalog.ids_of(found.rows), found.beside.tolist(), strict=True))
+    assert beside["lamp-2"] == pytest.approx(0.5 / 1.8)
+    assert beside["mug-2"] == 0.0
+
+
+async def test_without_neighbours_the_other_sources_answer_and_say_so() -> None:
+    catalog, trace = filled(), Trace()
+    known = await read(PretendedOnline(users={"u1": known_user()}), catalog)
+    found = await find(known, catalog, neighbors=PretendedNeighbors(away=True), trace=trace)
+    assert trace.fallbacks == ["candidates:redis_unavailable"]
+    assert ids(catalog, found) == {one.item_id for one in shop()}
+
+
+@pytest.mark.parametrize(("bought", "repeats"), [(("mug-0",), False), (("mug-0", "mug-0"), True)])
+async def test_what_is_bought_again_is_a_source_for_who_buys_again(
+    bought: tuple[str, ...], *, repeats: bool
+) -> None:
+    catalog = filled()
+    recent = [interaction("lamp-1", "purchase"), *(interaction(one, "purchase") for one in bought)]
+    known = await read(PretendedOnline(users={"u1": known_user(recent=tuple(recent))}), catalog)
+    found = await find(known, catalog)
+    again = found.from_sources[:, SOURCES.index("repeat")]
+    expected = {"lamp-1", "mug-0"} if repeats else set()
+    assert set(catalog.ids_of(found.rows[again])) == expected
+
+
+async def test_what_the_user_sent_away_does_not_come_back() -> None:
+    catalog = filled()
+    view = known_user(recent=(interaction("mug-0"), interaction("mug-1", "dismiss")))
+    known = await read(PretendedOnline(users={"u1": view}), catalog)
+    assert "mug-1" not in ids(catalog, await find(known, catalog))
+
+
+SEGMENT = "unknown_xx_morning"
+
+
+async def test_what_was_rewarded_rises_and_what_was_not_falls() -> None:
+    catalog = filled()
+    still = {"options": {"exploration_rate": 0, "diversity_weight": 0}}
+    plain = shown(await placed(still, catalog), catalog)
+    posteriors = PretendedPosteriors(
+        learned={
+            (plain[-1], SEGMENT): posterior(990.0, 10.0),
+            (plain[0], SEGMENT): posterior(1.0, 999.0),
+        }
+    )
+    chosen = await placed(still, catalog, posteriors=posteriors)
+    moved = shown(chosen, catalog)
+    assert moved.index(plain[-1]) < plain.index(plain[-1])
+    assert moved.index(plain[0]) > 0
+    assert {slot.propensity for slot in chosen.slots} == {1.0}
+    assert all(one.sampled_value is None for one in impressed(chosen, catalog))
+
+
+def impressed(chosen: answer.Chosen, catalog: Catalog) -> tuple[ShownItem, ...]:
+    return answer.impression(chosen, catalog, Trace()).items
+
+
+async def test_draws_of_what_is_unsure_are_logged_with_their_exact_chance() -> None:
+    catalog = filled()
+    request = {"options": {"exploration_rate": 0.2}, "constraints": {"count": 3}}
+    chosen = await placed(request, catalog)
+    again = await placed(request, catalog)
+    assert shown(chosen, catalog) == shown(again, catalog)
+    for one in impressed(chosen, catalog):
+        assert one.sampled_value is not None
+        assert 0 <= one.sampled_value <= 1
+        assert one.uncertainty == pytest.approx(1 / np.sqrt(2))
+    # A place goes by one of sixteen draws, or with the rate of 0.2 by any of those left.
+    for left, slot in zip((6, 5, 4), chosen.slots, strict=True):
+        by_draws = (slot.propensity - 0.2 / left) / 0.8 * DRAWS
+        assert by_draws == pytest.approx(round(by_draws), abs=1e-6)
+
+
+async def test_draws_follow_what_rewards_taught() -> None:
+    catalog = filled()
+    posteriors = PretendedPosteriors(
+        learned={(item_id, SEGMENT): posterior(1.0, 9_999.0) for item_id in catalog.ids}
+    )
+    sampled = [
+        one.sampled_value
+        for one in impressed(await placed({}, catalog, posteriors=posteriors), catalog)
+    ]
+    assert max(value for value in sampled if value is not None) < 0.01
+
+
+async def test_a_store_without_posteriors_leaves_the_prior_and_says_so() -> None:
+    catalog, trace = filled(), Trace()
+    await placed({}, catalog, posteriors=PretendedPosteriors(away=True), trace=trace)
+    assert trace.fallbacks == ["explore:redis_unavailable"]
+
+
+async def test_a_frustrated_user_is_shown_what_is_sure() -> None:
+    catalog = filled()
+    mood = EmotionState()
+    for at_ms in range(NOW_MS - 9_000, NOW_MS, 1_000):
+        event = UserEvent(
+            event_id=str(at_ms), user_id="u1", event_type="dismiss", timestamp_ms=at_ms
+        )
+        feel(mood, event=event, text=None, timestamp_ms=at_ms)
+    view = known_user(emotion=mood.to_bytes())
+    still = {"options": {"exploration_rate": 0, "diversity_weight": 0}}
+    last = shown(await placed(still, catalog), catalog)[-1]
+    worth = []
+    # Of the same promise, counted twenty times and a thousand times.
+    for believed in (posterior(1.0, 19.0), posterior(50.0, 950.0)):
+        learned = PretendedPosteriors(learned={(last, SEGMENT): believed})
+        tried = (await placed(still, catalog, view=view, posteriors=learned)).tried
+        assert "frustration_wants_sure_things" in [rule.name for rule in tried.rules]
+        place = tried.shortlist.ids.index(last)
+        worth.append(
+            float(tried.relevance[place]) - float(tried.shortlist.relevance(NOTHING)[place])
+        )
+    assert worth[1] == pytest.approx(1.2 * worth[0])
+    assert (await placed(still, catalog)).tried.rules == ()
+
+
+NOTHING = np.zeros(6)
+
+
+def test_labels_are_traits() -> None:
+    catalog = Catalog()
+    catalog.apply(
+        [
+            item("a", category_id="premium"),
+            item("b", tags=("short", "comparison")),
+            item("c", categories=("comfort",)),
+        ],
+        now_ms=NOW_MS,
+    )
+    traits = catalog.traits(np.array(catalog.rows(["a", "b", "c"])))
+    assert traits["aspirational"].tolist() == [True, False, False]
+    assert traits["short"].tolist() == [False, True, False]
+    assert traits["comparing"].tolist() == [False, True, False]
+    assert traits["comforting"].tolist() == [False, False, True]
+    assert not traits["long"].any()

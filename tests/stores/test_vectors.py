@@ -53,6 +53,21 @@ def stored(milvus_uri: str) -> Iterator[MilvusClient]:
     client.close()
 
 
+async def test_several_vectors_are_searched_by_in_one_round_trip(
+    vectors: VectorWriter, search: VectorReader
+) -> None:
+    vectors.upsert_items([item_snapshot(f"each-{n}", 200 + n) for n in range(20)])
+    queries = [unit(203, dim=WIDE), unit(211, dim=WIDE)]
+    one_by_one = [await search.search_items(query, 7) for query in queries]
+    together = await search.search_items_each(queries, 7)
+    assert [[name for name, _ in found] for found in together] == [
+        [name for name, _ in found] for found in one_by_one
+    ]
+    assert [len(found) for found in together] == [7, 7]
+    with pytest.raises(ValueError, match=r"\(512,\)"):
+        await search.search_items_each([queries[0], unit(1)], 1)
+
+
 async def test_items_are_found_by_their_cosine_nearest_first(
     vectors: VectorWriter, search: VectorReader
 ) -> None:
