@@ -58,6 +58,8 @@ async def test_several_vectors_are_searched_by_in_one_round_trip(
 ) -> None:
     vectors.upsert_items([item_snapshot(f"each-{n}", 200 + n) for n in range(20)])
     queries = [unit(203, dim=WIDE), unit(211, dim=WIDE)]
+    await until(search, queries[0], 1, expected={"each-3"})
+    await until(search, queries[1], 1, expected={"each-11"})
     one_by_one = [await search.search_items(query, 7) for query in queries]
     together = await search.search_items_each(queries, 7)
     assert [[name for name, _ in found] for found in together] == [
