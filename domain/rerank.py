@@ -125,7 +125,7 @@ def _choose(filling: "_Filling", plan: ExplorationPlan, place: int, pool_size: i
 def _propensity(
     chosen: int, winners: NDArray[np.int64], pool: NDArray[np.int64], rate: float
 ) -> float:
-    by_belief = (1.0 - rate) * float(np.mean(winners == chosen))
+    by_belief = (1.0 - rate) * np.count_nonzero(winners == chosen) / len(winners)
     by_chance = rate / len(pool) if chosen in pool else 0.0
     return by_belief + by_chance
 

@@ -67,13 +67,13 @@ class BeliefCache:
         self._prior = prior
         self._fresh_s = fresh_s
         self._clock = clock
-        self._segments: LRUCache[str, LRUCache[str, _Kept]] = LRUCache(SEGMENTS)
+        self._segments: LRUCache[str, dict[str, _Kept]] = LRUCache(SEGMENTS)
 
     async def of(
         self, item_ids: Sequence[str], segment: str, *, features: Sequence[float], timeout_s: float
     ) -> Beliefs:
         """What is believed of items in a segment, for a context of these features."""
-        kept = self._segments.setdefault(segment, LRUCache(ITEMS_OF_SEGMENT))
+        kept = self._segments.setdefault(segment, {})
         lacking = await self._refresh(kept, item_ids, segment, timeout_s)
         found = [kept.get(item_id) for item_id in item_ids]
         views = [one.view if one else None for one in found]
@@ -84,7 +84,7 @@ class BeliefCache:
         )
 
     async def _refresh(
-        self, kept: "LRUCache[str, _Kept]", item_ids: Sequence[str], segment: str, timeout_s: float
+        self, kept: dict[str, _Kept], item_ids: Sequence[str], segment: str, timeout_s: float
     ) -> str | None:
         now = self._clock()
         due = [
@@ -98,6 +98,9 @@ class BeliefCache:
             )
         except DependencyUnavailableError as error:
             return error.dependency
+        if len(kept) > ITEMS_OF_SEGMENT:
+            # A second's memory is soon made anew, and to know which was used last costs each time.
+            kept.clear()
         until = self._clock() + self._fresh_s
         for item_id, view in zip(due, views, strict=True):
             kept[item_id] = _Kept(view, until)

@@ -44,6 +44,7 @@ class Wanted:
 class Catalog:
     """Every item that the online store has told of.
 
+    `version` counts all changes, `entries_version` those of more than an item's popularity.
     Arrays are replaced when they grow: read them from here each time, and keep none over a wait.
     """
 
@@ -51,6 +52,7 @@ class Catalog:
         self.ids: list[str] = []
         self.entries: list[ItemEvent | None] = []
         self.version = 0
+        self.entries_version = 0
         self.categories: list[str] = []
         self.popular: Rows = np.empty(0, np.int64)
         self.newest: Rows = np.empty(0, np.int64)
@@ -163,8 +165,12 @@ class Catalog:
         if row is None:
             row = self._new_row(item.item_id)
         entry = None if item.deleted else item.catalog
-        self.entries[row] = entry
         arrays = self._arrays
+        if entry != self.entries[row] or not np.array_equal(
+            arrays["vectors"][row], 0.0 if item.vector is None else item.vector
+        ):
+            self.entries_version += 1
+        self.entries[row] = entry
         arrays["servable"][row] = entry is not None and is_servable(entry)
         arrays["has_vector"][row] = item.vector is not None
         arrays["vectors"][row] = 0.0 if item.vector is None else item.vector

@@ -31,6 +31,9 @@ class Metrics:
             "freshet_feedback_events", "Feedback events", "action", "outcome"
         )
         self.cold_starts = self._counter("freshet_cold_starts", "Answers to unknown users")
+        self.cache = self._counter(
+            "freshet_cache", "Lookups of what was remembered", "cache", "outcome"
+        )
         self.late_answers = self._counter("freshet_late_answers", "Answers after the deadline")
         self.unknown_items = self._counter(
             "freshet_unknown_items", "Found candidates that the catalogue doesn't know", "source"

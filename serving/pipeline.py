@@ -9,14 +9,16 @@ from serving.catalog import Catalog
 from serving.deadline import Deadline
 from serving.errors import unavailable
 from serving.metrics import Metrics
+from serving.rankings import Rankings
 from serving.requests import PersonalizeRequest
 from serving.stages import answer
 from serving.stages.admit import Admitted, admit
 from serving.stages.candidates import CandidateStage
-from serving.stages.context import ContextStage
+from serving.stages.context import ContextStage, Known
 from serving.stages.explore import ExploreStage
 from serving.stages.rank import RankStage
 from serving.stages.rerank import rerank
+from serving.stages.shortlist import Shortlist, shortlist
 from serving.trace import Trace
 
 
@@ -25,6 +27,7 @@ class Pipeline:
     """The stages of a service, in the order in which they run."""
 
     catalog: Catalog
+    rankings: Rankings
     context: ContextStage
     candidates: CandidateStage
     rank: RankStage
@@ -54,17 +57,30 @@ class Pipeline:
     async def _choose(self, admitted: Admitted, trace: Trace) -> answer.Chosen:
         with trace.stage("context"):
             known = await self.context.run(admitted, trace)
+        made = self.rankings.find(admitted, known)
+        shortlisted = made or await self._shortlist(admitted, known, trace)
+        with trace.stage("explore"):
+            tried = await self.explore.run(admitted, known, shortlisted, trace)
+        with trace.stage("rerank"):
+            slots = rerank(admitted, shortlisted, tried, catalog=self.catalog, trace=trace)
+        return answer.Chosen(
+            admitted=admitted,
+            known=known,
+            shortlist=shortlisted,
+            tried=tried,
+            slots=slots,
+            cached=made is not None,
+        )
+
+    async def _shortlist(self, admitted: Admitted, known: Known, trace: Trace) -> Shortlist:
         with trace.stage("candidates"):
             found = await self.candidates.run(admitted, known, trace)
         with trace.stage("rank"):
             ranked = await self.rank.run(admitted, known, found, trace)
-        with trace.stage("explore"):
-            tried = await self.explore.run(admitted, known, found, ranked, trace)
-        with trace.stage("rerank"):
-            slots = rerank(admitted, tried, catalog=self.catalog, trace=trace)
-        return answer.Chosen(
-            admitted=admitted, known=known, found=found, ranked=ranked, tried=tried, slots=slots
-        )
+            made = shortlist(self.catalog, known, found, ranked, count=admitted.count)
+        if not trace.fallbacks:
+            self.rankings.keep(admitted, known, made)
+        return made
 
     def _check_catalog(self) -> None:
         if not len(self.catalog):

@@ -24,6 +24,10 @@ class Online(Protocol):
         """All that is known of a user."""
         ...
 
+    async def user_stamp(self, user_id: str) -> bytes:
+        """What tells views of a user apart."""
+        ...
+
     async def trending(self, n: int) -> list[tuple[str, float]]:
         """The heaviest items with their weights."""
         ...

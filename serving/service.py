@@ -20,6 +20,7 @@ from serving.impressions import ImpressionLog
 from serving.known_user import UserLookup
 from serving.metrics import Metrics
 from serving.pipeline import Pipeline
+from serving.rankings import Rankings
 from serving.stages.candidates import CandidateStage
 from serving.stages.context import ContextStage
 from serving.stages.explore import ExploreStage
@@ -84,10 +85,12 @@ def _pipeline(
 ) -> Pipeline:
     return Pipeline(
         catalog=catalog,
+        rankings=Rankings(catalog, metrics=metrics),
         context=ContextStage(
             clients.online,
             breaker=breakers.redis,
             catalog=catalog,
+            metrics=metrics,
             timeout_s=settings.redis.timeout_ms / 1000,
             recent=settings.serving.recent_interactions,
         ),
@@ -107,16 +110,14 @@ def _pipeline(
             catalog=catalog,
             timeout_s=settings.triton.timeout_ms / 1000,
         ),
-        explore=_explore(clients, settings, breakers, catalog),
+        explore=_explore(clients, settings, breakers),
         metrics=metrics,
         deadline_s=settings.serving.deadline_ms / 1000,
         now_ms=wall_clock_ms,
     )
 
 
-def _explore(
-    clients: Clients, settings: Settings, breakers: Breakers, catalog: Catalog
-) -> ExploreStage:
+def _explore(clients: Clients, settings: Settings, breakers: Breakers) -> ExploreStage:
     streams, serving = settings.streams, settings.serving
     beliefs = BeliefCache(
         clients.posteriors,
@@ -125,7 +126,6 @@ def _explore(
     )
     return ExploreStage(
         beliefs,
-        catalog=catalog,
         timeout_s=settings.redis.timeout_ms / 1000,
         policy=POLICIES[serving.policy],
         weight=serving.policy_weight,

@@ -31,13 +31,16 @@ from stores.redis_server import RedisReader, translated
 from stores.users import Describe, embedding_calls, say_nothing, user_calls
 from stores.views import (
     CATALOG_PART,
+    CONTEXT_HEAD,
     POPULARITY_PART,
+    VERSION,
     ItemPart,
     ItemView,
     UserView,
     catalog_fields,
     item_view,
     popularity_fields,
+    stamp_of,
     user_view,
 )
 
@@ -162,6 +165,14 @@ class OnlineReader(RedisReader):
             *stored,
             interactions=_scored(interactions) if recent else [],
         )
+
+    async def user_stamp(self, user_id: str) -> bytes:
+        """Read by what a view of the user could be told from an older one."""
+        context, embedding = await self._read(
+            ("GETRANGE", CONTEXT.of(user_id), 0, CONTEXT_HEAD - 1),
+            ("GETRANGE", EMBEDDING.of(user_id), 0, VERSION.size - 1),
+        )
+        return stamp_of(context, embedding)
 
     async def trending(self, n: int, *, segment: str = "all") -> list[tuple[str, float]]:
         """Read the `n` heaviest items with their weights, heaviest first."""

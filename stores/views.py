@@ -20,6 +20,8 @@ VERSION = struct.Struct("<q")
 VISIT_VERSION = struct.Struct("<qi")
 ENGAGED_MS = 30_000
 VECTOR_BYTES = USER_DIM * 4
+# As much of a context as its version and its log time take, and the name that comes then.
+CONTEXT_HEAD = 80
 # Vectors are kept beside the catalogue entry, as bytes, and not in its JSON.
 MODALITY_VECTORS = frozenset(
     {"text_embedding", "image_embedding", "audio_embedding", "video_embedding"}
@@ -53,7 +55,10 @@ POPULARITY_PART = ItemPart(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UserView:
-    """What the online store knows of a user; of an unknown one, only the id."""
+    """What the online store knows of a user; of an unknown one, only the id.
+
+    Two views of a user with the same `stamp` are of the same state.
+    """
 
     user_id: str
     version: int = 0
@@ -78,6 +83,7 @@ class UserView:
     day_vector: Vector | None = field(default=None, repr=False)
     session_vector: Vector | None = field(default=None, repr=False)
     recent: tuple[Interaction, ...] = ()
+    stamp: bytes = field(default=b"", repr=False)
 
     @property
     def known(self) -> bool:
@@ -235,6 +241,19 @@ def user_view(
         day_vector=_direction((day or b"")[VERSION.size :], USER_DIM),
         session_vector=_visit_direction(visit or b"", known.get("total_sessions", 0)),
         recent=tuple(_interaction(member, int(score)) for member, score in interactions),
+        stamp=stamp_of(context, embedding),
+    )
+
+
+def stamp_of(context: bytes | None, embedding: bytes | None) -> bytes:
+    """The versions of a user's context and vector, as they lie there.
+
+    >>> stamp_of(b'{"version":7,"log_time_ms":9,"timestamp_ms":5,"user_id":"u"', b"")
+    b'{"version":7,"log_time_ms":9|'
+    """
+    head = (context or b"")[:CONTEXT_HEAD]
+    return (
+        (head.rpartition(b',"timestamp_ms"')[0] or head) + b"|" + (embedding or b"")[: VERSION.size]
     )
 
 

@@ -8,15 +8,13 @@ import numpy as np
 
 from domain.explanation import Evidence, Explanation, explain
 from domain.rerank import Slot
-from domain.segments import context_features, segment_of
 from domain.taste import Met
 from schemas.types import CandidateSource, Impression, ItemEvent, ShownItem
 from serving.catalog import Catalog
 from serving.stages.admit import Admitted
-from serving.stages.candidates import Found
 from serving.stages.context import Known
 from serving.stages.explore import Tried
-from serving.stages.rank import Ranked
+from serving.stages.shortlist import Shortlist
 from serving.trace import Trace
 
 TIER = "origin"
@@ -27,30 +25,26 @@ WORTH_SAYING = 100
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Chosen:
-    """All that the stages before have found."""
+    """All that the stages before have found; `cached` says that the ranking was remembered."""
 
     admitted: Admitted
     known: Known
-    found: Found
-    ranked: Ranked
+    shortlist: Shortlist
     tried: Tried
     slots: Sequence[Slot]
+    cached: bool = False
 
     def row(self, slot: Slot) -> int:
         """The catalogue row of a place."""
-        return int(self.tried.shortlist.rows[slot.index])
-
-    def candidate(self, slot: Slot) -> int:
-        """The place among the candidates of what a place of the list was given to."""
-        return int(self.tried.shortlist.order[slot.index])
+        return int(self.shortlist.rows[slot.index])
 
     def source(self, slot: Slot) -> CandidateSource:
         """What put the item there."""
-        return "exploration" if slot.explored else self.found.sources[self.candidate(slot)]
+        return "exploration" if slot.explored else self.shortlist.sources[slot.index]
 
     def score(self, slot: Slot) -> float:
         """The ranker's."""
-        return float(self.tried.shortlist.scores[slot.index])
+        return float(self.shortlist.scores[slot.index])
 
     def sampled(self, slot: Slot) -> float | None:
         """What the policy drew for the item, where it drew."""
@@ -111,11 +105,11 @@ def _described(entry: ItemEvent | None) -> dict[str, Any]:
 
 
 def _metadata(chosen: Chosen, catalog: Catalog, trace: Trace) -> dict[str, Any]:
-    view, model = chosen.known.view, chosen.ranked.model_version
+    view, model = chosen.known.view, chosen.shortlist.model_version
     return {
         "latency_ms": round(chosen.admitted.deadline.elapsed_s() * 1000, 3),
         "tier": TIER,
-        "cache_hit": False,
+        "cache_hit": chosen.cached,
         "cold_start": chosen.known.is_cold,
         "exploration_applied": chosen.explored,
         "model_version": model,
@@ -162,7 +156,7 @@ def _evidence(
         similarity=similarity,
         category=category,
         category_share=chosen.known.taste.category_share.get(category, 0.0) if category else 0.0,
-        price_affinity=float(chosen.ranked.price_affinity[chosen.candidate(slot)]),
+        price_affinity=float(chosen.shortlist.price_affinity[slot.index]),
         trending_place=trending.get(row),
         popular_place=popular.get(row),
     )
@@ -198,7 +192,6 @@ def impression(chosen: Chosen, catalog: Catalog, trace: Trace) -> Impression:
     """The answer as the log keeps it, with the exact chance of each place."""
     admitted = chosen.admitted
     request, where = admitted.request, admitted.request.context
-    situation = chosen.tried.situation
     return Impression(
         request_id=admitted.request_id,
         user_id=request.user_id,
@@ -210,16 +203,17 @@ def impression(chosen: Chosen, catalog: Catalog, trace: Trace) -> Impression:
         country=where.geo.country,
         region=where.geo.region,
         city=where.geo.city,
-        context_segment=segment_of(situation),
-        context_features=context_features(situation),
+        context_segment=chosen.tried.segment,
+        context_features=chosen.tried.features,
         items=tuple(
             _shown(chosen, slot, rank=rank, catalog=catalog)
             for rank, slot in enumerate(chosen.slots, start=1)
         ),
         tier=TIER,
+        cache_hit=chosen.cached,
         exploration_applied=chosen.explored,
         exploration_rate=request.options.exploration_rate,
-        model_version=chosen.ranked.model_version,
+        model_version=chosen.shortlist.model_version,
         user_version=chosen.known.view.version,
         fallbacks=tuple(trace.fallbacks),
         latency_ms=admitted.deadline.elapsed_s() * 1000,

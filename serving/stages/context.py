@@ -1,18 +1,26 @@
-"""What is known of the user: one round trip to the online store."""
+"""What is known of the user: one round trip to the online store, two where they have acted."""
 
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import structlog
+from cachetools import TTLCache
 
 from domain.ranking_features import Activity
 from domain.taste import Met, Taste, taste_of
 from domain.windows import Counts, Windows, WindowsError
 from serving.breaker import Breaker, DependencyUnavailableError
 from serving.catalog import Catalog
+from serving.metrics import Metrics
 from serving.ports import Online
 from serving.stages.admit import Admitted
 from serving.trace import Trace
 from stores.views import UserView
+
+# A taste keeps the vectors that items had, and fades, so it isn't remembered for long.
+REMEMBERED_S = 60.0
+USERS = 5_000
 
 log = structlog.get_logger(__name__)
 
@@ -34,34 +42,60 @@ class Known:
 
 
 class ContextStage:
-    """Reads a user; an unknown one, and any one while the store is away, is cold."""
+    """Reads a user; an unknown one is cold.
+
+    Of a user who was read lately only the versions are read, and where they are the same the user
+    is as remembered: one who has acted since has others. While the store is away, users are as they
+    were when they were last read, and those who weren't are cold.
+    """
 
     def __init__(
-        self, online: Online, *, breaker: Breaker, catalog: Catalog, timeout_s: float, recent: int
+        self,
+        online: Online,
+        *,
+        breaker: Breaker,
+        catalog: Catalog,
+        metrics: Metrics,
+        timeout_s: float,
+        recent: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._online = online
         self._breaker = breaker
         self._catalog = catalog
+        self._metrics = metrics
         self._timeout_s = timeout_s
         self._recent = recent
+        self._remembered: TTLCache[str, Known] = TTLCache(USERS, REMEMBERED_S, timer=clock)
 
     async def run(self, admitted: Admitted, trace: Trace) -> Known:
         """The user of a request."""
-        view = await self._read(admitted, trace)
-        known = self._known(view, admitted.now_ms) if view.consent else Known(view=view)
-        trace.note(user_version=view.version, recent=len(known.met), cold=known.is_cold)
+        known = await self._current(admitted, trace)
+        trace.note(user_version=known.view.version, recent=len(known.met), cold=known.is_cold)
         return known
 
-    async def _read(self, admitted: Admitted, trace: Trace) -> UserView:
+    async def _current(self, admitted: Admitted, trace: Trace) -> Known:
         user_id = admitted.request.user_id
         timeout_s = admitted.deadline.of_stage("context", at_most_s=self._timeout_s)
+        remembered = self._remembered.get(user_id)
         try:
             return await self._breaker.call(
-                lambda: self._online.user(user_id, recent=self._recent), timeout_s=timeout_s
+                lambda: self._asked(user_id, remembered, admitted.now_ms), timeout_s=timeout_s
             )
         except DependencyUnavailableError as error:
             trace.fall_back("context", error.dependency)
-            return UserView(user_id=user_id)
+            return remembered or Known(view=UserView(user_id=user_id))
+
+    async def _asked(self, user_id: str, remembered: Known | None, now_ms: int) -> Known:
+        same = remembered and await self._online.user_stamp(user_id) == remembered.view.stamp
+        self._metrics.cache.labels("user", "hit" if same else "miss").inc()
+        if remembered and same:
+            return replace(remembered, activity=activity_of(remembered.view, now_ms=now_ms))
+        view = await self._online.user(user_id, recent=self._recent)
+        known = self._known(view, now_ms) if view.consent else Known(view=view)
+        if view.known:
+            self._remembered[user_id] = known
+        return known
 
     def _known(self, view: UserView, now_ms: int) -> Known:
         met = tuple(met_items(view, self._catalog))

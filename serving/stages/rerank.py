@@ -1,18 +1,22 @@
 """Puts the list together: relevance against variety, exploration where the plan says so."""
 
-from domain.rerank import Shortlist, Slot, category_cap, fill_slots
+from domain import rerank as filling
+from domain.rerank import Slot, category_cap, fill_slots
 from serving.catalog import Catalog
 from serving.stages.admit import Admitted
 from serving.stages.explore import Tried
+from serving.stages.shortlist import Shortlist
 from serving.trace import Trace
 
 
-def rerank(admitted: Admitted, tried: Tried, *, catalog: Catalog, trace: Trace) -> list[Slot]:
+def rerank(
+    admitted: Admitted, shortlist: Shortlist, tried: Tried, *, catalog: Catalog, trace: Trace
+) -> list[Slot]:
     """The places of the list; a slot's index is that of the shortlist."""
-    rows = tried.shortlist.rows
+    rows = shortlist.rows
     weight = admitted.request.options.diversity_weight
     slots = fill_slots(
-        Shortlist(
+        filling.Shortlist(
             relevance=tried.relevance,
             drawn=tried.drawn,
             vectors=catalog.column("vectors")[rows],

@@ -165,6 +165,10 @@ class PretendedOnline(PretendedServer):
         view = self.users.get(user_id, UserView(user_id=user_id))
         return replace(view, recent=view.recent[:recent])
 
+    async def user_stamp(self, user_id: str) -> bytes:
+        await self._answer("Redis")
+        return self.users.get(user_id, UserView(user_id=user_id)).stamp
+
     async def trending(self, n: int) -> list[tuple[str, float]]:
         await self._answer("Redis")
         return self.heaviest[:n]

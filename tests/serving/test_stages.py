@@ -19,6 +19,7 @@ from serving.stages.context import ContextStage, Known, activity_of
 from serving.stages.explore import DRAWS, ExploreStage, Tried
 from serving.stages.rank import Ranked, RankStage
 from serving.stages.rerank import rerank
+from serving.stages.shortlist import Shortlist, shortlist
 from serving.trace import Trace
 from stores.views import UserView
 from tests.serving.pretended import (
@@ -47,7 +48,12 @@ def ids(catalog: Catalog, found: Found) -> set[str]:
 
 async def read(online: PretendedOnline, catalog: Catalog, trace: Trace | None = None) -> Known:
     stage = ContextStage(
-        online, breaker=breaker("redis"), catalog=catalog, timeout_s=0.05, recent=50
+        online,
+        breaker=breaker("redis"),
+        catalog=catalog,
+        metrics=Metrics(),
+        timeout_s=0.05,
+        recent=50,
     )
     return await stage.run(admitted(), trace or Trace())
 
@@ -276,9 +282,7 @@ async def test_no_candidates_need_no_ranker() -> None:
 async def try_out(
     request: dict[str, Any],
     known: Known,
-    found: Found,
-    ranked: Ranked,
-    catalog: Catalog,
+    best: Shortlist,
     *,
     posteriors: PretendedPosteriors | None = None,
     trace: Trace | None = None,
@@ -287,10 +291,9 @@ async def try_out(
         BeliefCache(
             posteriors or PretendedPosteriors(), breaker=breaker("redis"), prior=(1.0, 1.0)
         ),
-        catalog=catalog,
         timeout_s=0.1,
     )
-    return await stage.run(admitted(request), known, found, ranked, trace or Trace())
+    return await stage.run(admitted(request), known, best, trace or Trace())
 
 
 async def placed(
@@ -305,13 +308,10 @@ async def placed(
     asked = admitted(request)
     found = await find(known, catalog, request=request)
     ranked = await rank(known, found, catalog, PretendedRanker(), Trace())
-    tried = await try_out(
-        request, known, found, ranked, catalog, posteriors=posteriors, trace=trace
-    )
-    slots = rerank(asked, tried, catalog=catalog, trace=Trace())
-    return answer.Chosen(
-        admitted=asked, known=known, found=found, ranked=ranked, tried=tried, slots=slots
-    )
+    best = shortlist(catalog, known, found, ranked, count=asked.count)
+    tried = await try_out(request, known, best, posteriors=posteriors, trace=trace)
+    slots = rerank(asked, best, tried, catalog=catalog, trace=Trace())
+    return answer.Chosen(admitted=asked, known=known, shortlist=best, tried=tried, slots=slots)
 
 
 def shown(chosen: answer.Chosen, catalog: Catalog) -> list[str]:
@@ -351,9 +351,10 @@ async def test_what_is_in_reserve_never_comes_before_the_mix() -> None:
     found = cold_candidates(catalog, asked.wanted, count=2)
     ranked = await rank(known, found, catalog, PretendedRanker(), Trace())
     request = {"constraints": {"count": 2}, "options": {"exploration_rate": 0}}
-    tried = await try_out(request, known, found, ranked, catalog)
-    slots = rerank(asked, tried, catalog=catalog, trace=Trace())
-    assert not any(tried.shortlist.reserve[slot.index] for slot in slots)
+    best = shortlist(catalog, known, found, ranked, count=2)
+    tried = await try_out(request, known, best)
+    slots = rerank(asked, best, tried, catalog=catalog, trace=Trace())
+    assert not any(best.reserve[slot.index] for slot in slots)
 
 
 async def test_the_impression_says_what_was_shown_and_how_likely_it_was() -> None:
@@ -535,12 +536,11 @@ async def test_a_frustrated_user_is_shown_what_is_sure() -> None:
     # Of the same promise, counted twenty times and a thousand times.
     for believed in (posterior(1.0, 19.0), posterior(50.0, 950.0)):
         learned = PretendedPosteriors(learned={(last, SEGMENT): believed})
-        tried = (await placed(still, catalog, view=view, posteriors=learned)).tried
+        chosen = await placed(still, catalog, view=view, posteriors=learned)
+        tried, best = chosen.tried, chosen.shortlist
         assert "frustration_wants_sure_things" in [rule.name for rule in tried.rules]
-        place = tried.shortlist.ids.index(last)
-        worth.append(
-            float(tried.relevance[place]) - float(tried.shortlist.relevance(NOTHING)[place])
-        )
+        place = best.ids.index(last)
+        worth.append(float(tried.relevance[place]) - float(best.relevance(NOTHING)[place]))
     assert worth[1] == pytest.approx(1.2 * worth[0])
     assert (await placed(still, catalog)).tried.rules == ()
 
