@@ -6,7 +6,7 @@ import pytest
 
 from serving.errors import ApiError
 from serving.requests import PersonalizeRequest
-from tests.serving.pretended import Outside, PretendedServer, count_of, known_user
+from tests.serving.pretended import Outside, PretendedServer, count_of, interaction, known_user
 
 REQUEST = PersonalizeRequest.model_validate({"user_id": "u1"})
 
@@ -28,6 +28,38 @@ async def test_all_there(outside: Outside) -> None:
     for stage in ("admit", "context", "candidates", "rank", "explore", "rerank", "answer"):
         assert count_of(outside.metrics, "freshet_stage_seconds_count", stage=stage) == 1
     assert outside.online.calls == 1
+
+
+async def test_a_second_request_of_the_same_state_asks_neither_milvus_nor_triton(
+    outside: Outside,
+) -> None:
+    pipeline = outside.service().pipeline
+    first, _ = await pipeline.personalize(REQUEST, request_id="r1")
+    second, impression = await pipeline.personalize(REQUEST, request_id="r2")
+    assert (outside.vectors.calls, outside.ranker.calls) == (1, 1)
+    assert [body["metadata"]["cache_hit"] for body in (first, second)] == [False, True]
+    assert impression.cache_hit
+    assert len(second["items"]) == 6
+
+
+async def test_after_an_event_of_the_user_nothing_older_is_answered(outside: Outside) -> None:
+    pipeline = outside.service().pipeline
+    await pipeline.personalize(REQUEST, request_id="r1")
+    outside.online.users["u1"] = known_user(
+        version=8, stamp=b"8", recent=(interaction("lamp-0", "purchase"),)
+    )
+    body, _ = await pipeline.personalize(REQUEST, request_id="r2")
+    assert body["metadata"]["cache_hit"] is False
+    assert body["metadata"]["versions"]["user"] == 8
+
+
+async def test_what_was_made_with_something_lacking_is_not_kept(outside: Outside) -> None:
+    outside.ranker.away = True
+    pipeline = outside.service().pipeline
+    await pipeline.personalize(REQUEST, request_id="r1")
+    outside.ranker.away = False
+    body, _ = await pipeline.personalize(REQUEST, request_id="r2")
+    assert (body["metadata"]["cache_hit"], body["metadata"]["fallbacks"]) == (False, [])
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from serving.stages.rerank import rerank
 from serving.stages.shortlist import Shortlist, shortlist
 from serving.trace import Trace
 from stores.views import UserView
+from tests.clock import Clock
 from tests.serving.pretended import (
     NOW_MS,
     PretendedNeighbors,
@@ -138,6 +139,63 @@ async def test_context_falls_back_while_the_store_is_away() -> None:
 async def test_a_store_that_is_slow_is_away() -> None:
     trace = Trace()
     await read(PretendedOnline(delay_s=1.0), filled(), trace)
+    assert trace.fallbacks == ["context:redis_unavailable"]
+
+
+class Reading:
+    """The context stage over a store that counts, with a clock."""
+
+    def __init__(self, view: UserView) -> None:
+        self.online, self.clock, self.metrics = PretendedOnline(), Clock(), Metrics()
+        self.sees(view)
+        self.stage = ContextStage(
+            self.online,
+            breaker=breaker("redis"),
+            catalog=filled(),
+            metrics=self.metrics,
+            timeout_s=0.05,
+            recent=50,
+            clock=self.clock,
+        )
+
+    def sees(self, view: UserView) -> None:
+        self.online.users["u1"] = view
+
+    async def __call__(self, trace: Trace | None = None) -> Known:
+        return await self.stage.run(admitted(), trace or Trace())
+
+    def lookups(self, outcome: str) -> float:
+        return count_of(self.metrics, "freshet_cache_total", cache="user", outcome=outcome)
+
+
+async def test_a_user_who_has_not_acted_is_as_remembered() -> None:
+    read = Reading(known_user(stamp=b"1"))
+    first, again = await read(), await read()
+    assert again.view is first.view
+    assert (read.lookups("miss"), read.lookups("hit")) == (1, 1)
+
+
+async def test_a_user_who_has_acted_is_read_anew_at_once() -> None:
+    read = Reading(known_user(stamp=b"1"))
+    await read()
+    read.sees(known_user(stamp=b"2", recent=(interaction("lamp-1"), interaction("mug-0"))))
+    assert [met.item_id for met in (await read()).met] == ["lamp-1", "mug-0"]
+    read.sees(UserView(user_id="u1", stamp=b"|"))
+    assert (await read()).is_cold
+
+
+async def test_nobody_is_remembered_for_longer_than_a_minute() -> None:
+    read = Reading(known_user(stamp=b"1"))
+    first = await read()
+    read.clock.now = 61.0
+    assert (await read()).view is not first.view
+
+
+async def test_while_the_store_is_away_users_are_as_they_were() -> None:
+    read, trace = Reading(known_user(stamp=b"1")), Trace()
+    first = await read()
+    read.online.away = True
+    assert (await read(trace)).view is first.view
     assert trace.fallbacks == ["context:redis_unavailable"]
 
 
