@@ -16,6 +16,7 @@ from stores.event_log import read
 from stores.online import OnlineWriter
 from stores.redis_server import connect
 from stores.vectors import VectorWriter
+from tests.stores.records import user_snapshot
 
 pytestmark = pytest.mark.e2e
 
@@ -104,6 +105,21 @@ async def test_the_impression_is_logged_with_the_chance_of_each_place(
     assert [one.item_id for one in seen.items] == [one["item_id"] for one in body["items"]]
     assert all(0 < one.propensity <= 1 for one in seen.items)
     assert seen.exploration_rate == pytest.approx(0.5)
+
+
+async def test_a_remembered_ranking_ends_with_the_users_next_event(
+    client: httpx.AsyncClient, servers: LocalStack
+) -> None:
+    first, again = [await ask(client, "u00006") for _ in range(2)]
+    assert [body["metadata"]["cache_hit"] for body in (first, again)] == [False, True]
+    version = again["metadata"]["versions"]["user"]
+    redis = connect(servers.settings.redis.url)
+    try:
+        OnlineWriter(redis).write_users([user_snapshot("u00006", version + 1)])
+    finally:
+        redis.close()
+    after = (await ask(client, "u00006"))["metadata"]
+    assert (after["cache_hit"], after["versions"]["user"]) == (False, version + 1)
 
 
 async def test_feedback_is_in_the_log_once_however_often_it_is_sent(
