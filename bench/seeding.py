@@ -16,12 +16,14 @@ from schemas.types import (
     EmbeddingUpdate,
     Interaction,
     ItemEvent,
+    ItemNeighbors,
     ItemPopularity,
     ItemSnapshot,
     UserSnapshot,
 )
 from settings import Settings
 from stores.event_log import create_topics
+from stores.neighbors import NeighborsWriter
 from stores.online import OnlineWriter
 from stores.redis_server import connect
 from stores.vectors import VectorWriter, ensure_collections
@@ -29,6 +31,7 @@ from stores.vectors import VectorWriter, ensure_collections
 CATEGORIES = ("mugs", "lamps", "bags", "cards", "clocks", "candles", "toys", "tins")
 BATCH = 500
 SPREAD = 0.8
+BESIDE = 50
 
 Floats = NDArray[np.float32]
 
@@ -158,6 +161,24 @@ def _embedding(user_id: str, vectors: Floats) -> EmbeddingUpdate:
     )
 
 
+def neighbors_of(shop: Shop, *, seed: int = 13, now_ms: int) -> list[ItemNeighbors]:
+    """Some of its category beside each item."""
+    chance = np.random.default_rng(seed)
+    groups = [shop.of_category(category) for category in CATEGORIES]
+    scores = tuple(0.9 / BESIDE for _ in range(BESIDE))
+    return [
+        ItemNeighbors(
+            item_id=item.item_id,
+            version=1,
+            timestamp_ms=now_ms,
+            log_time_ms=now_ms,
+            neighbors=tuple(_id(one) for one in chance.choice(groups[place % len(groups)], BESIDE)),
+            scores=scores,
+        )
+        for place, item in enumerate(shop.items)
+    ]
+
+
 def fill(settings: Settings, *, items: int, users: int) -> Shop:
     """Topics, collections, items and users, in the servers of these settings."""
     now_ms = time.time_ns() // 1_000_000
@@ -176,5 +197,8 @@ def fill(settings: Settings, *, items: int, users: int) -> Shop:
     for start in range(0, len(snapshots), BATCH):
         online.write_users(snapshots[start : start + BATCH])
     online.write_embeddings(embeddings_of(shop, snapshots))
+    beside = neighbors_of(shop, now_ms=now_ms)
+    for start in range(0, items, BATCH):
+        NeighborsWriter(online).write(beside[start : start + BATCH])
     client.close()
     return shop
