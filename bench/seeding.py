@@ -165,18 +165,21 @@ def neighbors_of(shop: Shop, *, seed: int = 13, now_ms: int) -> list[ItemNeighbo
     """Some of its category beside each item."""
     chance = np.random.default_rng(seed)
     groups = [shop.of_category(category) for category in CATEGORIES]
-    scores = tuple(0.9 / BESIDE for _ in range(BESIDE))
-    return [
-        ItemNeighbors(
-            item_id=item.item_id,
-            version=1,
-            timestamp_ms=now_ms,
-            log_time_ms=now_ms,
-            neighbors=tuple(_id(one) for one in chance.choice(groups[place % len(groups)], BESIDE)),
-            scores=scores,
+    told = []
+    for place, item in enumerate(shop.items):
+        group = groups[place % len(groups)]
+        beside = chance.choice(group, min(BESIDE, len(group)), replace=False)
+        told.append(
+            ItemNeighbors(
+                item_id=item.item_id,
+                version=1,
+                timestamp_ms=now_ms,
+                log_time_ms=now_ms,
+                neighbors=tuple(_id(int(one)) for one in beside),
+                scores=(0.9 / len(beside),) * len(beside),
+            )
         )
-        for place, item in enumerate(shop.items)
-    ]
+    return told
 
 
 def fill(settings: Settings, *, items: int, users: int) -> Shop:
