@@ -13,6 +13,8 @@ from hashlib import blake2b
 from itertools import combinations, groupby
 from typing import Literal
 
+from domain.readout import DEFAULT_RULES, ReadoutRules
+
 # A layer is divided this finely: traffic comes in hundredths of a percent.
 BUCKETS = 10_000
 HASH_BYTES = 8
@@ -55,7 +57,8 @@ class Experiment:
     """A comparison of arms, the first of which is what the others are compared with.
 
     It takes `buckets` of its layer's from `first_bucket` on, from `start_ms` until before `end_ms`.
-    Users in `overrides` are in the arm named there, and no readout counts them.
+    Users in `overrides` are in the arm named there, and no readout counts them. Any action among
+    `conversions` makes a user one who converted.
     """
 
     experiment_id: str
@@ -67,6 +70,8 @@ class Experiment:
     start_ms: int
     end_ms: int
     overrides: Mapping[str, str] = field(default_factory=dict)
+    conversions: frozenset[str] = frozenset({"purchase"})
+    rules: ReadoutRules = DEFAULT_RULES
 
     def runs(self, at_ms: int) -> bool:
         """Whether it takes place at a time."""
@@ -189,6 +194,29 @@ def contradictions(experiments: Sequence[Experiment]) -> Iterator[str]:
         elif one.overlaps(other):
             same = one.layer == other.layer
             yield from _rivals(one, other) if same else _meddlers(one, other)
+
+
+def disturbances(before: Experiments, after: Experiments, *, at_ms: int) -> Iterator[str]:
+    """Say which experiments place users otherwise than before, though they are running.
+
+    >>> list(disturbances(Experiments(), Experiments(), at_ms=0))
+    []
+    """
+    for was in before.defined:
+        now = after.named(was.experiment_id)
+        if now is None or not (was.runs(at_ms) and now.runs(at_ms)):
+            continue
+        if _placing(was) != _placing(now):
+            yield (
+                f"experiment {was.experiment_id} places users otherwise than before; its readout "
+                "mixes both: end it, and begin another with an id and a salt of its own"
+            )
+
+
+def _placing(experiment: Experiment) -> tuple[object, ...]:
+    """What decides where users are; more buckets only bring more of them."""
+    weights = tuple((arm.name, arm.weight) for arm in experiment.arms)
+    return experiment.salt, experiment.layer, experiment.first_bucket, weights
 
 
 def _rivals(one: Experiment, other: Experiment) -> Iterator[str]:

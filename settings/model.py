@@ -229,6 +229,9 @@ class ServingSettings(Section):
     deadline_ms: PositiveMs = 500
     recent_interactions: int = Field(50, ge=1, le=100)
     catalog_refresh_ms: PositiveMs = 500
+    experiments_file: str = Field(
+        "", description="TOML file of experiments, read again when it changes; empty: none"
+    )
     admin_token: SecretStr = Field(
         SecretStr(""), description="opens /v1/debug to who sends it; empty: closed to all"
     )

@@ -19,6 +19,7 @@ from domain.experiments import (
     bucket_of,
     changes_of,
     contradictions,
+    disturbances,
     posterior_segment,
 )
 
@@ -212,3 +213,31 @@ def test_a_user_with_two_overrides_in_a_layer_is_told() -> None:
     assert list(contradictions([one, other])) == [
         "a and b of layer page both have an override for 'u2'; a user is in one at most"
     ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"salt": "other"},
+        {"layer": "mail"},
+        {"first_bucket": 1},
+        {"arms": (CONTROL, replace(BOLD, weight=0.6))},
+        {"arms": (BOLD, CONTROL)},
+    ],
+    ids=["salt", "layer", "range", "weight", "order"],
+)
+def test_a_running_experiment_that_places_users_otherwise_is_told(more: dict[str, Any]) -> None:
+    before, after = Experiments((experiment("x"),)), Experiments((experiment("x", **more),))
+    (told,) = disturbances(before, after, at_ms=RUNNING_MS)
+    assert told == (
+        "experiment x places users otherwise than before; its readout mixes both: "
+        "end it, and begin another with an id and a salt of its own"
+    )
+    assert list(disturbances(before, after, at_ms=100)) == []
+
+
+def test_what_moves_nobody_disturbs_nothing() -> None:
+    calm = replace(BOLD, changes=Changes(policy="thompson"))
+    before = Experiments((experiment("x", buckets=500), experiment("gone", layer="mail")))
+    after = Experiments((experiment("x", buckets=900, end_ms=80, arms=(CONTROL, calm)),))
+    assert list(disturbances(before, after, at_ms=RUNNING_MS)) == []
