@@ -117,6 +117,8 @@ def test_files_from_before_experiments_have_none(tmp_path: Path) -> None:
 
 
 def test_an_id_can_not_leave_its_quotes(tmp_path: Path) -> None:
-    write(tmp_path, [message(IMPRESSIONS, impression("r1", "u1"), 0)])
-    for experiment_id in ("x' OR '1' = '1", "x\\' OR 1 = 1 -- "):
+    met = (Exposure(experiment_id="x", arm="a"),)
+    answer = Impression(request_id="r1", user_id="u1", timestamp_ms=HOUR, experiments=met)
+    write(tmp_path, [message(IMPRESSIONS, answer, 0)])
+    for experiment_id in ("y' OR '1' = '1", "y\\' OR '1' = '1"):
         assert asked(tmp_path, experiment_id) == []
