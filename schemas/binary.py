@@ -15,6 +15,7 @@ from schemas.types import (
     EmbeddingSource,
     EmbeddingUpdate,
     EventType,
+    Exposure,
     Impression,
     Interaction,
     ItemEngagement,
@@ -510,6 +511,27 @@ def _read_shown_item(data: bytes, at: int) -> tuple[ShownItem, int]:
     ), at
 
 
+def _write_exposure(value: Exposure) -> bytes:
+    return b"".join(
+        (
+            avro.text(value.experiment_id),
+            avro.text(value.arm),
+            avro.boolean(value.forced),
+        )
+    )
+
+
+def _read_exposure(data: bytes, at: int) -> tuple[Exposure, int]:
+    experiment_id, at = avro.read_text(data, at)
+    arm, at = avro.read_text(data, at)
+    forced, at = avro.read_boolean(data, at)
+    return Exposure(
+        experiment_id=experiment_id,
+        arm=arm,
+        forced=forced,
+    ), at
+
+
 def _write_impression(value: Impression) -> bytes:
     return b"".join(
         (
@@ -538,6 +560,7 @@ def _write_impression(value: Impression) -> bytes:
             avro.long(value.user_version),
             avro.array(value.fallbacks, avro.text),
             avro.float_(value.latency_ms),
+            avro.array(value.experiments, _write_exposure),
         )
     )
 
@@ -568,6 +591,7 @@ def _read_impression(data: bytes, at: int) -> tuple[Impression, int]:
     user_version, at = avro.read_long(data, at)
     fallbacks, at = avro.read_array(data, at, avro.read_text)
     latency_ms, at = avro.read_float(data, at)
+    experiments, at = avro.read_array(data, at, _read_exposure)
     return Impression(
         request_id=request_id,
         user_id=user_id,
@@ -592,6 +616,7 @@ def _read_impression(data: bytes, at: int) -> tuple[Impression, int]:
         user_version=user_version,
         fallbacks=fallbacks,
         latency_ms=latency_ms,
+        experiments=experiments,
     ), at
 
 

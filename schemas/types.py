@@ -346,6 +346,32 @@ class ShownItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """The arm of an experiment that the answer was made with."""
+
+    experiment_id: str
+    arm: str
+    forced: bool = False
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "experiment_id": self.experiment_id,
+            "arm": self.arm,
+            "forced": self.forced,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            experiment_id=record["experiment_id"],
+            arm=record["arm"],
+            forced=record["forced"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Impression:
     """One answer, as it was given. Topic personalization-results, keyed by user_id: whoever reacts is found where the showing is known."""
 
@@ -372,6 +398,7 @@ class Impression:
     user_version: int = 0
     fallbacks: tuple[str, ...] = ()
     latency_ms: float = 0.0
+    experiments: tuple[Exposure, ...] = ()
 
     def to_record(self) -> dict[str, Any]:
         """The fields as plain data, as Avro writes them."""
@@ -399,6 +426,7 @@ class Impression:
             "user_version": self.user_version,
             "fallbacks": list(self.fallbacks),
             "latency_ms": self.latency_ms,
+            "experiments": [part.to_record() for part in self.experiments],
         }
 
     @classmethod
@@ -428,6 +456,7 @@ class Impression:
             user_version=record["user_version"],
             fallbacks=tuple(record["fallbacks"]),
             latency_ms=record["latency_ms"],
+            experiments=tuple(Exposure.from_record(part) for part in record["experiments"]),
         )
 
 

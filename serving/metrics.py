@@ -45,6 +45,11 @@ class Metrics:
         self.catalog_failures = self._counter(
             "freshet_catalog_refresh_failures", "Refreshes that failed"
         )
+        self.experiments = self._gauge("freshet_experiments", "Experiments that are defined")
+        self.experiments_refused = self._gauge(
+            "freshet_experiments_refused",
+            "1: the experiments file can't be used, what it said before holds",
+        )
 
     def page(self) -> bytes:
         """The text that Prometheus reads."""

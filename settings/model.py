@@ -235,6 +235,9 @@ class ServingSettings(Section):
     policy_weight: float = Field(
         0.3, ge=0, le=1, description="the policy's part of a score; the rest is the ranker's"
     )
+    experiments_file: str = Field(
+        "", description="TOML file of experiments, read again when it changes; empty: none"
+    )
     admin_token: SecretStr = Field(
         SecretStr(""), description="opens /v1/debug to who sends it; empty: closed to all"
     )

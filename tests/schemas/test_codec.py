@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from schemas import registry
 from schemas.codec import HEADER_SIZE, MARKER, DecodeError, decode, encode
-from schemas.types import DeadLetter, Impression, ItemEvent, ItemSnapshot, ShownItem, UserEvent
+from schemas.types import (
+    DeadLetter,
+    Exposure,
+    Impression,
+    ItemEvent,
+    ItemSnapshot,
+    ShownItem,
+    UserEvent,
+)
 from tests.damage import spoilt
 
 CLICK = UserEvent(
@@ -46,11 +54,14 @@ def test_what_is_written_is_read(event: UserEvent) -> None:
 
 def test_nested_records_come_back_as_values() -> None:
     shown = ShownItem(item_id="i-1", rank=1, score=0.5, source="trending", propensity=0.25)
-    impression = Impression(request_id="r", user_id="u", timestamp_ms=1, items=(shown,))
+    exposure = Exposure(experiment_id="x", arm="b", forced=True)
+    impression = Impression(
+        request_id="r", user_id="u", timestamp_ms=1, items=(shown,), experiments=(exposure,)
+    )
     item = ItemEvent(item_id="i-1", updated_at_ms=5, categories=("a", "b"), metadata={"k": "v"})
     snapshot = ItemSnapshot(item_id="i-1", version=1, timestamp_ms=1, log_time_ms=2, catalog=item)
 
-    assert decode(encode(impression), Impression).items == (shown,)
+    assert decode(encode(impression), Impression) == impression
     assert decode(encode(snapshot), ItemSnapshot).catalog == item
 
 

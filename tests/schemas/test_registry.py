@@ -10,7 +10,7 @@ from fastavro import parse_schema, schemaless_writer
 from schemas import generate, publish, registry
 from schemas.codec import HEADER_SIZE, MARKER, decode
 from schemas.compatibility import conflicts
-from schemas.types import RECORD_NAMES, UserEvent
+from schemas.types import RECORD_NAMES, Impression, UserEvent
 
 
 def without_field(schema: dict[str, Any], name: str) -> dict[str, Any]:
@@ -59,6 +59,18 @@ def test_an_old_message_is_read_with_todays_type(monkeypatch: pytest.MonkeyPatch
 
     assert (event.event_id, event.timestamp_ms, event.page_type) == ("e", 7, None)
     assert len(version.fingerprint) == HEADER_SIZE - len(MARKER)
+
+
+def test_an_impression_from_before_experiments_has_none() -> None:
+    first, *_ = registry.history_files("impression")
+    written = registry.fingerprint_of(json.loads(first.read_text(encoding="utf-8")))
+    body = BytesIO()
+    record = Impression(request_id="r", user_id="u", timestamp_ms=7).to_record()
+    schemaless_writer(body, registry.published()[written].parsed, record)
+
+    impression = decode(MARKER + written + body.getvalue(), Impression)
+
+    assert (impression.request_id, impression.experiments) == ("r", ())
 
 
 def test_history_holds_no_version_twice() -> None:
