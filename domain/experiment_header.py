@@ -8,7 +8,7 @@ is the experiment, the value is the arm, and the parameter `forced` marks an ove
 import re
 from collections.abc import Sequence
 
-from domain.experiments import Assignment
+from schemas.types import Exposure
 
 EXPERIMENT_HEADER = "X-Experiment"
 # What may be both a key and a token there, an arm and a part of a segment.
@@ -16,17 +16,14 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _MEMBER = re.compile(rf"({NAME.pattern})=({NAME.pattern})(;forced)?")
 
 
-def header_text(assignments: Sequence[Assignment]) -> str | None:
+def header_text(exposures: Sequence[Exposure]) -> str | None:
     """The text of the header, None where it is left out.
 
-    >>> from domain.experiments import Arm
-    >>> bold = Arm(name="bold", weight=0.5)
-    >>> header_text([Assignment(experiment_id="explore", arm=bold, forced=True)])
+    >>> header_text([Exposure(experiment_id="explore", arm="bold", forced=True)])
     'explore=bold;forced'
     """
     members = (
-        f"{one.experiment_id}={one.arm.name}{';forced' if one.forced else ''}"
-        for one in assignments
+        f"{one.experiment_id}={one.arm}{';forced' if one.forced else ''}" for one in exposures
     )
     return ", ".join(members) or None
 

@@ -148,6 +148,7 @@ class EpsilonGreedy:
         return arms.expected
 
 
+DEFAULT_POLICY = "contextual_thompson"
 POLICIES: Mapping[str, Policy] = {
     "thompson": Thompson(),
     "contextual_thompson": ContextualThompson(),

@@ -9,7 +9,9 @@ from fastapi import FastAPI, Header, Path, Request, Response, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
+from domain.experiment_header import EXPERIMENT_HEADER, header_text
 from schemas.collections import ID_MAX_LENGTH
+from schemas.types import Impression
 from serving import errors
 from serving.admin import require_admin
 from serving.answers import (
@@ -119,7 +121,7 @@ async def personalize(body: PersonalizeRequest, request: Request) -> Response:
     service = _service(request)
     answer, impression = await service.pipeline.personalize(body, request_id=current_request_id())
     service.impressions.put(impression)
-    return Response(orjson.dumps(answer), media_type=JSON)
+    return Response(orjson.dumps(answer), media_type=JSON, headers=told_arms(impression))
 
 
 async def feedback(
@@ -180,6 +182,12 @@ async def metrics_page(request: Request) -> Response:
     """Give all measurements."""
     metrics: Metrics = request.app.state.metrics
     return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def told_arms(impression: Impression) -> dict[str, str]:
+    """The header that names the arms of experiments, where there are any."""
+    text = header_text(impression.experiments)
+    return {EXPERIMENT_HEADER: text} if text else {}
 
 
 def _service(request: Request) -> Service:

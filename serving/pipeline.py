@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from domain.experiments import Experiments
 from schemas.types import Impression
 from serving.catalog import Catalog
 from serving.deadline import Deadline
@@ -35,6 +36,7 @@ class Pipeline:
     metrics: Metrics
     deadline_s: float
     now_ms: Callable[[], int]
+    experiments: Callable[[], Experiments] = Experiments
 
     async def personalize(
         self, request: PersonalizeRequest, *, request_id: str
@@ -44,8 +46,13 @@ class Pipeline:
         deadline = Deadline(self.deadline_s)
         with trace.stage("admit"):
             self._check_catalog()
+            now_ms = self.now_ms()
             admitted = admit(
-                request, request_id=request_id, now_ms=self.now_ms(), deadline=deadline
+                request,
+                request_id=request_id,
+                now_ms=now_ms,
+                deadline=deadline,
+                assignments=self.experiments().assigned(request.user_id, at_ms=now_ms),
             )
         chosen = await self._choose(admitted, trace)
         with trace.stage("answer"):

@@ -5,15 +5,17 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from domain.events import EventLimits
-from domain.policies import POLICIES
+from domain.experiments import Experiments
 from serving.beliefs import BeliefCache
 from serving.catalog import Catalog
 from serving.clients import LOG_DEADLINE_S, Breakers, Clients, breakers_of, opened
+from serving.experiments_follower import ExperimentsFollower
 from serving.feedback import FeedbackIntake
 from serving.follow import CatalogFollower
 from serving.impressions import ImpressionLog
@@ -29,6 +31,8 @@ from settings import Settings
 
 DAY_MS = 86_400_000
 DRAIN_S = 5.0
+# So late, at most, a changed file of experiments is followed.
+EXPERIMENTS_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +46,7 @@ class Service:
     breakers: Breakers
     metrics: Metrics
     lookup: UserLookup
+    experiments: ExperimentsFollower | None
     admin_token: SecretStr
 
 
@@ -59,7 +64,10 @@ async def running(settings: Settings, metrics: Metrics) -> AsyncIterator[Service
         )
         breakers = service.breakers.all()
         async with _beside(
-            follower.run(), service.impressions.run(), *(breaker.run() for breaker in breakers)
+            follower.run(),
+            service.impressions.run(),
+            *([service.experiments.run()] if service.experiments else []),
+            *(breaker.run() for breaker in breakers),
         ):
             yield service
             await service.impressions.drain(timeout_s=DRAIN_S)
@@ -68,20 +76,36 @@ async def running(settings: Settings, metrics: Metrics) -> AsyncIterator[Service
 def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
     """Wire the stages."""
     breakers, catalog = breakers_of(clients, settings, metrics), Catalog()
+    experiments = _experiments(settings, metrics)
     return Service(
-        pipeline=_pipeline(clients, settings, breakers, catalog, metrics),
+        pipeline=_pipeline(clients, settings, breakers, catalog, metrics, experiments),
         intake=_intake(clients, settings, breakers, metrics),
         impressions=ImpressionLog(clients.event_log, metrics=metrics),
         catalog=catalog,
         breakers=breakers,
         metrics=metrics,
         lookup=clients.lookup,
+        experiments=experiments,
         admin_token=settings.serving.admin_token,
     )
 
 
+def _experiments(settings: Settings, metrics: Metrics) -> ExperimentsFollower | None:
+    file = settings.serving.experiments_file
+    if not file:
+        return None
+    return ExperimentsFollower(
+        Path(file).expanduser(), metrics=metrics, every_s=EXPERIMENTS_S, now_ms=wall_clock_ms
+    )
+
+
 def _pipeline(
-    clients: Clients, settings: Settings, breakers: Breakers, catalog: Catalog, metrics: Metrics
+    clients: Clients,
+    settings: Settings,
+    breakers: Breakers,
+    catalog: Catalog,
+    metrics: Metrics,
+    experiments: ExperimentsFollower | None,
 ) -> Pipeline:
     return Pipeline(
         catalog=catalog,
@@ -114,6 +138,7 @@ def _pipeline(
         metrics=metrics,
         deadline_s=settings.serving.deadline_ms / 1000,
         now_ms=wall_clock_ms,
+        experiments=(lambda: experiments.current) if experiments else Experiments,
     )
 
 
@@ -127,7 +152,7 @@ def _explore(clients: Clients, settings: Settings, breakers: Breakers) -> Explor
     return ExploreStage(
         beliefs,
         timeout_s=settings.redis.timeout_ms / 1000,
-        policy=POLICIES[serving.policy],
+        policy=serving.policy,
         weight=serving.policy_weight,
     )
 

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 
+from domain.experiments import Assignment, Changes, changes_of
 from serving.catalog import Wanted
 from serving.deadline import Deadline
-from serving.requests import Constraints, PersonalizeRequest, to_ms
+from serving.requests import Constraints, Options, PersonalizeRequest, to_ms
 
 
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
-    """A request on its way. `at_ms` is the time it speaks of, `now_ms` the time it came."""
+    """A request on its way. `at_ms` is the time it speaks of, `now_ms` the time it came.
+
+    `options` are the request's, as far as the arms of experiments leave them alone.
+    """
 
     request: PersonalizeRequest
     request_id: str
@@ -17,6 +21,13 @@ class Admitted:
     at_ms: int
     wanted: Wanted
     deadline: Deadline
+    options: Options
+    assignments: tuple[Assignment, ...] = ()
+
+    @property
+    def policy(self) -> str | None:
+        """The policy that an arm asks for, None for the service's own."""
+        return changes_of(self.assignments).policy
 
     @property
     def count(self) -> int:
@@ -25,7 +36,12 @@ class Admitted:
 
 
 def admit(
-    request: PersonalizeRequest, *, request_id: str, now_ms: int, deadline: Deadline
+    request: PersonalizeRequest,
+    *,
+    request_id: str,
+    now_ms: int,
+    deadline: Deadline,
+    assignments: tuple[Assignment, ...] = (),
 ) -> Admitted:
     """Make a request ready for the stages."""
     said = request.context.timestamp
@@ -36,7 +52,19 @@ def admit(
         at_ms=to_ms(said) if said else now_ms,
         wanted=wanted_of(request.constraints),
         deadline=deadline,
+        options=changed(request.options, changes_of(assignments)),
+        assignments=assignments,
     )
+
+
+def changed(options: Options, changes: Changes) -> Options:
+    """The options with what arms change; an arm has the last word, or it would compare nothing.
+
+    >>> changed(Options(), Changes(exploration_rate=0.3)).exploration_rate
+    0.3
+    """
+    told = {name: getattr(changes, name) for name in changes.named() & Options.model_fields.keys()}
+    return options.model_copy(update=told) if told else options
 
 
 def wanted_of(constraints: Constraints) -> Wanted:

@@ -9,7 +9,7 @@ import numpy as np
 from domain.explanation import Evidence, Explanation, explain
 from domain.rerank import Slot
 from domain.taste import Met
-from schemas.types import CandidateSource, Impression, ItemEvent, ShownItem
+from schemas.types import CandidateSource, Exposure, Impression, ItemEvent, ShownItem
 from serving.catalog import Catalog
 from serving.stages.admit import Admitted
 from serving.stages.context import Known
@@ -212,10 +212,14 @@ def impression(chosen: Chosen, catalog: Catalog, trace: Trace) -> Impression:
         tier=TIER,
         cache_hit=chosen.cached,
         exploration_applied=chosen.explored,
-        exploration_rate=request.options.exploration_rate,
+        exploration_rate=admitted.options.exploration_rate,
         model_version=chosen.shortlist.model_version,
         user_version=chosen.known.view.version,
         fallbacks=tuple(trace.fallbacks),
+        experiments=tuple(
+            Exposure(experiment_id=one.experiment_id, arm=one.arm.name, forced=one.forced)
+            for one in admitted.assignments
+        ),
         latency_ms=admitted.deadline.elapsed_s() * 1000,
     )
 

@@ -6,9 +6,10 @@ from hashlib import shake_256
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.experiments import posterior_segment
 from domain.explore import ExplorationPlan, plan_exploration
 from domain.mood_rules import Rule, factors, rules_in
-from domain.policies import EXPLORATION_WEIGHT, ContextualThompson, Policy, explores, mixed
+from domain.policies import DEFAULT_POLICY, EXPLORATION_WEIGHT, POLICIES, Policy, explores, mixed
 from domain.segments import context_features, segment_of
 from serving.beliefs import BeliefCache, Beliefs
 from serving.situation import mood_of, situation_of
@@ -52,12 +53,12 @@ class ExploreStage:
         beliefs: BeliefCache,
         *,
         timeout_s: float,
-        policy: Policy | None = None,
+        policy: str = DEFAULT_POLICY,
         weight: float = EXPLORATION_WEIGHT,
     ) -> None:
         self._beliefs = beliefs
         self._timeout_s = timeout_s
-        self._policy = policy or ContextualThompson()
+        self._policy = policy
         self._weight = weight
 
     async def run(
@@ -65,11 +66,13 @@ class ExploreStage:
     ) -> Tried:
         """What the places of a request may be given to."""
         situation = situation_of(admitted, known)
-        segment, features = segment_of(situation), context_features(situation)
+        segment = posterior_segment(segment_of(situation), admitted.assignments)
+        features = context_features(situation)
         beliefs = await self._believed(admitted, shortlist, segment, features, trace)
         rules = rules_in(mood_of(known.view, admitted.at_ms) if known.view.consent else None)
-        sampled = self._sampled(admitted, beliefs)
-        expected = self._policy.expected(beliefs.arms)
+        policy = POLICIES[admitted.policy or self._policy]
+        sampled = _sampled(admitted, beliefs, policy)
+        expected = policy.expected(beliefs.arms)
         tried = Tried(
             plan=_plan(admitted),
             segment=segment,
@@ -101,13 +104,6 @@ class ExploreStage:
             trace.fall_back("explore", beliefs.lacking)
         return beliefs
 
-    def _sampled(self, admitted: Admitted, beliefs: Beliefs) -> Doubles | None:
-        """The policy's draws; none where the request leaves nothing to chance."""
-        if admitted.request.options.exploration_rate == 0:
-            return None
-        chance = np.random.default_rng(_seed(admitted.request_id))
-        return np.stack([self._policy.scores(beliefs.arms, rng=chance) for _ in range(DRAWS)])
-
     def _worth(
         self, shortlist: Shortlist, promise: Doubles, beliefs: Beliefs, rules: tuple[Rule, ...]
     ) -> Floats:
@@ -121,6 +117,14 @@ class ExploreStage:
         return shortlist.relevance(engagement)
 
 
+def _sampled(admitted: Admitted, beliefs: Beliefs, policy: Policy) -> Doubles | None:
+    """The policy's draws; none where the request leaves nothing to chance."""
+    if admitted.options.exploration_rate == 0:
+        return None
+    chance = np.random.default_rng(_seed(admitted.request_id))
+    return np.stack([policy.scores(beliefs.arms, rng=chance) for _ in range(DRAWS)])
+
+
 def _tell(tried: Tried, trace: Trace) -> None:
     trace.note(
         rate=tried.plan.rate,
@@ -132,7 +136,7 @@ def _tell(tried: Tried, trace: Trace) -> None:
 
 def _plan(admitted: Admitted) -> ExplorationPlan:
     """The chance of a request comes from its id alone."""
-    rate = admitted.request.options.exploration_rate
+    rate = admitted.options.exploration_rate
     return plan_exploration(rate=rate, slots=admitted.count, seed=admitted.request_id)
 
 

@@ -14,7 +14,7 @@ def rerank(
 ) -> list[Slot]:
     """The places of the list; a slot's index is that of the shortlist."""
     rows = shortlist.rows
-    weight = admitted.request.options.diversity_weight
+    weight = admitted.options.diversity_weight
     slots = fill_slots(
         filling.Shortlist(
             relevance=tried.relevance,

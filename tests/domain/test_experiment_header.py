@@ -1,15 +1,12 @@
 import pytest
 
 from domain.experiment_header import arms_in_header, header_text
-from domain.experiments import Arm, Assignment
+from schemas.types import Exposure
 
 
 def test_what_is_written_is_read_again() -> None:
-    arms = (Arm(name="bold", weight=0.5), Arm(name="control_2", weight=0.5))
-    first, second = (
-        Assignment(experiment_id=name, arm=arm, forced=name == "ranking-v2")
-        for name, arm in zip(("explore", "ranking-v2"), arms, strict=True)
-    )
+    first = Exposure(experiment_id="explore", arm="bold")
+    second = Exposure(experiment_id="ranking-v2", arm="control_2", forced=True)
     text = header_text([first, second])
     assert text == "explore=bold, ranking-v2=control_2;forced"
     assert arms_in_header(text) == {"explore": "bold", "ranking-v2": "control_2"}

@@ -231,8 +231,10 @@ class PretendedPosteriors(PretendedServer):
     """What rewards taught, by item and segment."""
 
     learned: dict[tuple[str, str], PosteriorView] = field(default_factory=dict)
+    asked: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
 
     async def many(self, item_ids: Sequence[str], segment: str) -> list[PosteriorView | None]:
+        self.asked.append((tuple(item_ids), segment))
         await self._answer("Redis")
         return [self.learned.get((item_id, segment)) for item_id in item_ids]
 

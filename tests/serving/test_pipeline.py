@@ -1,9 +1,13 @@
 """The whole way of a request, with servers that are away, slow, or there."""
 
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from domain.experiments import BUCKETS, Arm, Changes, Experiment, Experiments
+from schemas.types import Exposure
 from serving.errors import ApiError
 from serving.requests import PersonalizeRequest
 from tests.serving.pretended import Outside, PretendedServer, count_of, interaction, known_user
@@ -140,3 +144,44 @@ async def test_the_same_request_id_gives_the_same_list(outside: Outside) -> None
     ]
     assert lists[0] == lists[1]
     assert len({tuple(one) for one in lists}) > 1
+
+
+def experiment(**arm: Any) -> Experiments:
+    """Everybody is in its one arm, beside a control that nobody is in."""
+    arms = (Arm(name="bold", weight=1.0, **arm), Arm(name="control", weight=1e-12))
+    return Experiments(
+        (
+            Experiment(
+                experiment_id="try",
+                salt="s",
+                layer="page",
+                first_bucket=0,
+                buckets=BUCKETS,
+                arms=arms,
+                start_ms=0,
+                end_ms=10**15,
+            ),
+        )
+    )
+
+
+async def test_an_arm_has_the_last_word_and_is_logged(outside: Outside) -> None:
+    service = outside.service()
+    changes = Changes(exploration_rate=1.0, diversity_weight=0.0, policy="thompson")
+    pipeline = replace(service.pipeline, experiments=lambda: experiment(changes=changes))
+    _, impression = await pipeline.personalize(REQUEST, request_id="r1")
+    assert impression.experiments == (Exposure(experiment_id="try", arm="bold"),)
+    assert impression.exploration_rate == 1.0
+    assert [one.propensity for one in impression.items] == pytest.approx(
+        [1 / left for left in range(6, 0, -1)]
+    )
+
+
+async def test_an_arm_with_own_posteriors_learns_in_a_segment_of_its_own(
+    outside: Outside,
+) -> None:
+    service = outside.service()
+    pipeline = replace(service.pipeline, experiments=lambda: experiment(posteriors="own"))
+    _, impression = await pipeline.personalize(REQUEST, request_id="r1")
+    assert impression.context_segment.endswith("~try.bold")
+    assert {segment for _, segment in outside.posteriors.asked} == {impression.context_segment}
