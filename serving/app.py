@@ -10,7 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
 from schemas.collections import ID_MAX_LENGTH
-from serving import errors
+from serving import errors, recommendations
 from serving.admin import require_admin
 from serving.answers import (
     ErrorAnswer,
@@ -23,6 +23,8 @@ from serving.answers import (
 from serving.errors import unavailable
 from serving.gate import Gate
 from serving.metrics import Metrics
+from serving.recommendation_answers import RecommendationAnswer, SimilarAnswer
+from serving.recommendation_requests import RecommendationRequest, SimilarRequest
 from serving.request_scope import current_request_id
 from serving.requests import FeedbackRequest, PersonalizeRequest
 from serving.service import Service, running, wall_clock_ms
@@ -47,6 +49,8 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 BODIES: dict[str, type[BaseModel]] = {
     "/v1/personalize": PersonalizeRequest,
     "/v1/feedback": FeedbackRequest,
+    "/v1/recommendations": RecommendationRequest,
+    "/v1/similar": SimilarRequest,
 }
 DEBUG_USER = "/v1/debug/users/{user_id:path}"
 ADMIN = HTTPBearer(auto_error=False, description="The setting serving.admin_token")
@@ -90,6 +94,18 @@ def _add_routes(app: FastAPI) -> None:
         },
         summary="What a user did",
     )(feedback)
+    app.post(
+        "/v1/recommendations",
+        response_model=RecommendationAnswer,
+        responses=REFUSALS,
+        summary="Recommendations for a user",
+    )(recommend)
+    app.post(
+        "/v1/similar",
+        response_model=SimilarAnswer,
+        responses={**REFUSALS, 404: {"model": ErrorAnswer, "description": "No such item"}},
+        summary="What is like an item",
+    )(similar)
     app.get(
         DEBUG_USER,
         response_model=KnownUserAnswer,
@@ -140,6 +156,32 @@ async def feedback(
     """
     accepted = await _service(request).intake.accept(body, idempotency_key=idempotency_key)
     return Response(accepted, status_code=202, media_type=JSON)
+
+
+async def recommend(body: RecommendationRequest, request: Request) -> Response:
+    """Choose items for a user, as document 001 asks and answers; the list is /v1/personalize's.
+
+    `metadata.retrieval_sources` counts the items that each source brought.
+    """
+    service = _service(request)
+    answer, impression = await service.pipeline.personalize(
+        recommendations.personalize_request(body),
+        request_id=current_request_id(),
+        body=recommendations.body,
+    )
+    service.impressions.put(impression)
+    return Response(orjson.dumps(answer), media_type=JSON)
+
+
+async def similar(body: SimilarRequest, request: Request) -> Response:
+    """Find what is like an item.
+
+    `similarity_score` is how like the item it is. With a `user_id` the score need not fall, since
+    what the user likes has a say in the order. Where nothing is like the item, popular items of its
+    category come, and `metadata.fallbacks` says so.
+    """
+    answer = await _service(request).similar.answer(body, request_id=current_request_id())
+    return Response(orjson.dumps(answer), media_type=JSON)
 
 
 async def known_user(

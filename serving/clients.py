@@ -17,6 +17,7 @@ from settings import Settings
 from stores.errors import LogUnavailable
 from stores.event_log import EventLog
 from stores.feedback_memory import FeedbackMemory
+from stores.neighbors import NeighborsReader
 from stores.online import OnlineReader
 from stores.vectors import VectorReader
 
@@ -40,6 +41,7 @@ class Clients:
     catalog: OnlineReader
     memory: FeedbackMemory
     vectors: VectorReader
+    neighbors: NeighborsReader
     lookup: UserLookup
     ranker: Ranker
     event_log: EventLog
@@ -86,6 +88,7 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
                     token=milvus.token.get_secret_value(),
                 )
             ),
+            neighbors=await enter(NeighborsReader(redis.url, timeout_ms=redis.timeout_ms)),
             lookup=await enter(lookup_of(settings)),
             ranker=ranker,
             event_log=event_log,

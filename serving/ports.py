@@ -1,5 +1,6 @@
 """What the pipeline asks of the outside, so that a stage can be tried without servers."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from schemas.topics import Topic
 from schemas.types import Record
 from serving.ranker import Ranking
+from stores.neighbors import NeighborsView
 from stores.vectors import EVERYTHING, ItemFilter
 from stores.views import ItemView, UserView
 
@@ -41,6 +43,14 @@ class Vectors(Protocol):
         filter: ItemFilter = EVERYTHING,  # noqa: A002
     ) -> list[tuple[str, float]]:
         """The nearest items with their closeness."""
+        ...
+
+
+class Neighbors(Protocol):
+    """What is met beside an item."""
+
+    async def of(self, item_ids: Sequence[str]) -> Sequence[NeighborsView | None]:
+        """The neighbours of some items, in their order."""
         ...
 
 

@@ -18,6 +18,7 @@ from serving.impressions import ImpressionLog
 from serving.known_user import UserLookup
 from serving.metrics import Metrics
 from serving.pipeline import Pipeline
+from serving.similar import SimilarItems
 from serving.stages.candidates import CandidateStage
 from serving.stages.context import ContextStage
 from serving.stages.rank import RankStage
@@ -32,6 +33,7 @@ class Service:
     """What the HTTP interface calls."""
 
     pipeline: Pipeline
+    similar: SimilarItems
     intake: FeedbackIntake
     impressions: ImpressionLog
     catalog: Catalog
@@ -66,6 +68,7 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
     breakers, catalog = breakers_of(clients, settings, metrics), Catalog()
     return Service(
         pipeline=_pipeline(clients, settings, breakers, catalog, metrics),
+        similar=_similar(clients, settings, breakers, catalog, metrics),
         intake=_intake(clients, settings, breakers, metrics),
         impressions=ImpressionLog(clients.event_log, metrics=metrics),
         catalog=catalog,
@@ -104,6 +107,24 @@ def _pipeline(
         metrics=metrics,
         deadline_s=settings.serving.deadline_ms / 1000,
         now_ms=wall_clock_ms,
+    )
+
+
+def _similar(
+    clients: Clients, settings: Settings, breakers: Breakers, catalog: Catalog, metrics: Metrics
+) -> SimilarItems:
+    return SimilarItems(
+        catalog=catalog,
+        vectors=clients.vectors,
+        neighbors=clients.neighbors,
+        online=clients.online,
+        milvus=breakers.milvus,
+        redis=breakers.redis,
+        metrics=metrics,
+        deadline_s=settings.serving.deadline_ms / 1000,
+        milvus_timeout_s=settings.milvus.timeout_ms / 1000,
+        redis_timeout_s=settings.redis.timeout_ms / 1000,
+        recent=settings.serving.recent_interactions,
     )
 
 

@@ -25,6 +25,7 @@ from serving.stages.admit import Admitted, admit
 from settings import Settings
 from stores.errors import LogUnavailable, StoreUnavailable
 from stores.feedback_memory import Deed, Remembered
+from stores.neighbors import NeighborsView
 from stores.vectors import EVERYTHING, ItemFilter
 from stores.views import ItemView, UserView
 
@@ -184,6 +185,23 @@ class PretendedVectors(PretendedServer):
 
 
 @dataclass
+class PretendedNeighbors(PretendedServer):
+    """What is met beside an item, with its share."""
+
+    beside: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    async def of(self, item_ids: Sequence[str]) -> list[NeighborsView | None]:
+        await self._answer("Redis")
+        return [self._view(self.beside.get(item_id)) for item_id in item_ids]
+
+    @staticmethod
+    def _view(beside: dict[str, float] | None) -> NeighborsView | None:
+        if beside is None:
+            return None
+        return NeighborsView(version=1, timestamp_ms=NOW_MS, scored=tuple(beside.items()))
+
+
+@dataclass
 class PretendedRanker(PretendedServer):
     """The model server: the prior under another name."""
 
@@ -266,6 +284,7 @@ class Outside:
 
     online: PretendedOnline = field(default_factory=PretendedOnline)
     vectors: PretendedVectors = field(default_factory=PretendedVectors)
+    neighbors: PretendedNeighbors = field(default_factory=PretendedNeighbors)
     ranker: PretendedRanker = field(default_factory=PretendedRanker)
     event_log: PretendedLog = field(default_factory=PretendedLog)
     memory: PretendedMemory = field(default_factory=PretendedMemory)
@@ -280,6 +299,7 @@ class Outside:
             catalog=cast("Any", self.online),
             memory=cast("Any", self.memory),
             vectors=cast("Any", self.vectors),
+            neighbors=cast("Any", self.neighbors),
             lookup=cast("Any", self.lookup),
             ranker=cast("Any", self.ranker),
             event_log=cast("Any", self.event_log),
