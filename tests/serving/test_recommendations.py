@@ -1,7 +1,6 @@
 """Document 001's lists: what is asked becomes what the stages take, and back."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -13,7 +12,7 @@ from serving.errors import ApiError
 from serving.recommendation_requests import RecommendationRequest
 from serving.requests import PersonalizeRequest
 from settings import Settings
-from tests.serving.pretended import NOW_MS, Outside, interaction, item, known_user, shop
+from tests.serving.pretended import NOW_MS, Outside, axis, interaction, item, known_user, shop
 
 
 @pytest.fixture
@@ -151,7 +150,7 @@ async def test_an_item_like_a_recent_one_names_it(
 
 
 async def test_items_of_little_quality_are_left_out(outside: Outside) -> None:
-    good = [replace(one, catalog=replace(one.catalog, quality_score=0.7)) for one in shop()[:2]]
+    good = [item(name, vector=axis(0), quality_score=0.7) for name in ("mug-0", "mug-1")]
     service = outside.service([*shop()[2:], *good])
     wanted = asked(filters={"min_quality_score": 0.7})
     body, impression = await service.pipeline.personalize(

@@ -154,12 +154,8 @@ async def test_collaborative_ends_at_popular_ones_too(outside: Outside) -> None:
 
 
 async def test_what_may_not_be_shown_is_left_out(outside: Outside) -> None:
-    hidden = [
-        replace(one, catalog=replace(one.catalog, availability="out_of_stock"))
-        if one.item_id == "mug-2"
-        else one
-        for one in shop()
-    ]
+    sold_out = item("mug-2", vector=axis(0, 4), category_id="mugs", availability="out_of_stock")
+    hidden = [*shop()[:2], sold_out, *shop()[3:]]
     body = await ask(outside.service(hidden), exclude_items=["lamp-1"])
     assert ids(body) == ["mug-1"]
     assert outside.vectors.filters[-1].exclude != ()
