@@ -21,6 +21,7 @@ from serving.answers import (
     PersonalizeAnswer,
     ReadyAnswer,
 )
+from serving.described import Described
 from serving.errors import unavailable
 from serving.gate import Gate
 from serving.interaction_answers import InteractionsAnswer, NegativeFeedbackAnswer
@@ -90,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.service = service
             yield
 
-    app = FastAPI(
+    app = Described(
         title="freshet", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     app.state.metrics = metrics
