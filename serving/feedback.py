@@ -50,7 +50,7 @@ class Memory(Protocol):
 class Told:
     """What a request tells: events, the deed and the place in the request of each.
 
-    A deed without an occasion is told again if it comes again with the same `request_id`.
+    A deed is told again if it comes again with the same `request_id`.
     """
 
     user_id: str
@@ -253,8 +253,7 @@ def _fresh(told: Told, remembered: Remembered) -> list[int]:
     sent_with = remembered.requests or (None,) * len(told.deeds)
     fresh: dict[Deed, int] = {}
     for index, (deed, last) in enumerate(zip(told.deeds, sent_with, strict=True)):
-        again = last is not None if deed.occasion else last == told.request_id
-        if not again and deed not in fresh:
+        if last != told.request_id and deed not in fresh:
             fresh[deed] = index
     return list(fresh.values())
 

@@ -10,6 +10,7 @@ import httpx
 import jsonschema
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
 from serving.app import BODIES, create_app
 from serving.gate import MAX_BODY_BYTES
@@ -103,6 +104,13 @@ def any_body(path: str) -> dict[str, Any]:
 
 
 CASES = [*answered(), *refused(), *looked()]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Keep the tracebacks of faults made on purpose from being drawn, which takes a second each."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture(scope="module")

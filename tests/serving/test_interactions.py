@@ -324,6 +324,7 @@ async def test_feedback_against_a_category_is_what_the_job_learns_tastes_from(
     assert (event.event_type, event.item_id) == ("preference_update", "mug-0")
     assert event.signal == SignalPayload(direction="negative", strength=1.0)
     assert weight_of(event) == -1.0
+    assert event.context == {"feedback_type": "hide"}
 
 
 async def test_the_same_feedback_counts_once_and_another_type_is_another(
