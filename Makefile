@@ -66,6 +66,11 @@ check: setup ## lint, types, import contracts, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m schemas.publish --check
+	$(BIN)/python -m serving.publish --check
+
+.PHONY: contract
+contract: setup ## write the published contract of the HTTP interface
+	$(BIN)/python -m serving.publish
 
 .bench-venv/.done: bench/peers-requirements.txt | setup
 	test -x .bench-venv/bin/python || $(PYTHON) -m venv .bench-venv

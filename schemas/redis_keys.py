@@ -139,6 +139,12 @@ TRENDING = RedisKey(
 FEEDBACK_DEDUP = RedisKey(
     pattern="feedback_dedup:{}:{}:{}", kind="string", ttl_s=MINUTE_S, holds="request_id"
 )
+FEEDBACK_ONCE = RedisKey(
+    pattern="feedback_once:{}",
+    kind="string",
+    ttl_s=DAY_S,
+    holds="request_id or nothing; the key has a digest of user, item, event type and occasion",
+)
 FEEDBACK_IDEMPOTENCY = RedisKey(
     pattern="idempotency:{}", kind="string", ttl_s=DAY_S, holds="the answer given to that key"
 )

@@ -4,7 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Source = Literal["collaborative", "content", "trending", "exploration", "popular"]
+Source = Literal[
+    "collaborative", "content", "neighbour", "repeat", "trending", "exploration", "popular"
+]
 
 
 class Answer(BaseModel):
@@ -59,6 +61,7 @@ class PersonalizeMetadata(Answer):
     exploration_applied: bool
     model_version: str
     fallbacks: list[str] = Field(examples=[["rank:triton_unavailable"]])
+    experiments: dict[str, str] = Field(description="the user's arm in each experiment")
     versions: Versions
     stages_ms: dict[str, float] = Field(description="time of each stage")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 import orjson
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from domain.experiment_header import EXPERIMENT_HEADER, header_text
 from schemas.collections import ID_MAX_LENGTH
 from schemas.types import Impression
-from serving import errors
+from serving import errors, recommendations
 from serving.admin import require_admin
 from serving.answers import (
     ErrorAnswer,
@@ -22,9 +23,20 @@ from serving.answers import (
     PersonalizeAnswer,
     ReadyAnswer,
 )
+from serving.described import Described
 from serving.errors import unavailable
 from serving.gate import Gate
+from serving.interaction_answers import InteractionsAnswer, NegativeFeedbackAnswer
+from serving.interaction_requests import InteractionsRequest, NegativeFeedbackRequest
+from serving.interactions import (
+    interactions_answer,
+    negative_answer,
+    told_by_interactions,
+    told_by_negative,
+)
 from serving.metrics import Metrics
+from serving.recommendation_answers import RecommendationAnswer, SimilarAnswer
+from serving.recommendation_requests import RecommendationRequest, SimilarRequest
 from serving.request_scope import current_request_id
 from serving.requests import FeedbackRequest, PersonalizeRequest
 from serving.service import Service, running, wall_clock_ms
@@ -46,9 +58,25 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     500: {"model": ErrorAnswer, "description": "A fault of the service"},
     503: {"model": ErrorAnswer, "description": "Can't be done now; see Retry-After"},
 }
+REFUSALS_ONCE = {
+    **REFUSALS,
+    409: {"model": ErrorAnswer, "description": "The Idempotency-Key had another body"},
+}
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=256,
+        description="The same key repeats a request for 24 h: the first answer comes again",
+    ),
+]
 BODIES: dict[str, type[BaseModel]] = {
     "/v1/personalize": PersonalizeRequest,
     "/v1/feedback": FeedbackRequest,
+    "/v1/recommendations": RecommendationRequest,
+    "/v1/similar": SimilarRequest,
+    "/v1/feedback/negative": NegativeFeedbackRequest,
+    "/interactions": InteractionsRequest,
 }
 DEBUG_USER = "/v1/debug/users/{user_id:path}"
 ADMIN = HTTPBearer(auto_error=False, description="The setting serving.admin_token")
@@ -65,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.service = service
             yield
 
-    app = FastAPI(
+    app = Described(
         title="freshet", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     app.state.metrics = metrics
@@ -86,12 +114,35 @@ def _add_routes(app: FastAPI) -> None:
         "/v1/feedback",
         status_code=202,
         response_model=FeedbackAnswer,
-        responses={
-            **REFUSALS,
-            409: {"model": ErrorAnswer, "description": "The Idempotency-Key had another body"},
-        },
+        responses=REFUSALS_ONCE,
         summary="What a user did",
     )(feedback)
+    app.post(
+        "/v1/feedback/negative",
+        status_code=202,
+        response_model=NegativeFeedbackAnswer,
+        responses=REFUSALS_ONCE,
+        summary="What a user doesn't want to see",
+    )(negative_feedback)
+    app.post(
+        "/interactions",
+        status_code=202,
+        response_model=InteractionsAnswer,
+        responses=REFUSALS_ONCE,
+        summary="One interaction of a user, or several",
+    )(interact)
+    app.post(
+        "/v1/recommendations",
+        response_model=RecommendationAnswer,
+        responses=REFUSALS,
+        summary="Recommendations for a user",
+    )(recommend)
+    app.post(
+        "/v1/similar",
+        response_model=SimilarAnswer,
+        responses={**REFUSALS, 404: {"model": ErrorAnswer, "description": "No such item"}},
+        summary="What is like an item",
+    )(similar)
     app.get(
         DEBUG_USER,
         response_model=KnownUserAnswer,
@@ -127,14 +178,7 @@ async def personalize(body: PersonalizeRequest, request: Request) -> Response:
 async def feedback(
     body: FeedbackRequest,
     request: Request,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=256,
-            description="The same key repeats a request for 24 h: the first answer comes again",
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Take what a user did; 202 says that it is in the event log.
 
@@ -142,6 +186,59 @@ async def feedback(
     """
     accepted = await _service(request).intake.accept(body, idempotency_key=idempotency_key)
     return Response(accepted, status_code=202, media_type=JSON)
+
+
+async def negative_feedback(
+    body: NegativeFeedbackRequest, request: Request, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Take what a user doesn't want to see; 202 says that it is in the event log.
+
+    Against an item it counts as a dismissal, with the type and the reason beside it in the log;
+    against a category as a preference. The same counts once a minute, for 24 h.
+    """
+    taken = await _service(request).intake.take(
+        partial(told_by_negative, body), idempotency_key=idempotency_key
+    )
+    return Response(orjson.dumps(negative_answer(body, taken)), status_code=202, media_type=JSON)
+
+
+async def interact(
+    body: InteractionsRequest, request: Request, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Take one interaction, or several of a user; 202 says that they are in the event log.
+
+    The same type on the same item in the same minute counts once in 24 h, unless each has an
+    `interaction_id` of its own.
+    """
+    tell = partial(told_by_interactions, body, idempotency_key=idempotency_key)
+    taken = await _service(request).intake.take(tell, idempotency_key=idempotency_key)
+    return Response(orjson.dumps(interactions_answer(taken)), status_code=202, media_type=JSON)
+
+
+async def recommend(body: RecommendationRequest, request: Request) -> Response:
+    """Choose items for a user, as document 001 asks and answers; the list is /v1/personalize's.
+
+    `metadata.retrieval_sources` counts the items that each source brought.
+    """
+    service = _service(request)
+    answer, impression = await service.pipeline.personalize(
+        recommendations.personalize_request(body),
+        request_id=current_request_id(),
+        body=recommendations.body,
+    )
+    service.impressions.put(impression)
+    return Response(orjson.dumps(answer), media_type=JSON, headers=told_arms(impression))
+
+
+async def similar(body: SimilarRequest, request: Request) -> Response:
+    """Find what is like an item.
+
+    `similarity_score` is how like the item it is. With a `user_id` the score need not fall, since
+    what the user likes has a say in the order. Where nothing is like the item, popular items of its
+    category come, and `metadata.fallbacks` says so.
+    """
+    answer = await _service(request).similar.answer(body, request_id=current_request_id())
+    return Response(orjson.dumps(answer), media_type=JSON)
 
 
 async def known_user(

@@ -39,6 +39,7 @@ class Wanted:
     exclude: Collection[str] = ()
     min_price: float | None = None
     max_price: float | None = None
+    min_quality: float | None = None
 
 
 class Catalog:
@@ -120,6 +121,8 @@ class Catalog:
             mask &= self.column("prices") >= wanted.min_price
         if wanted.max_price is not None:
             mask &= self.column("prices") <= wanted.max_price
+        if wanted.min_quality is not None:
+            mask &= self.column("quality") >= wanted.min_quality
         mask[self.rows(wanted.exclude)] = False
         return mask
 

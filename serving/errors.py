@@ -197,7 +197,8 @@ def known_beside(path: Sequence[str | int], body: type[BaseModel]) -> list[str]:
 def _walk(schema: dict[str, Any], path: list[Any]) -> dict[str, Any]:
     node = schema
     for part in path:
-        node = node.get("items", {}) if isinstance(part, int) else node["properties"].get(part, {})
+        inner = node.get("properties", {}).get(part, {})
+        node = node.get("items", {}) if isinstance(part, int) else inner
         node = _resolved(node, schema)
     properties: dict[str, Any] = node.get("properties", {})
     return properties

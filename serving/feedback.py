@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any, Protocol
 
 import orjson
+from pydantic import BaseModel
 
-from domain.events import EventLimits, refusal
+from domain.events import EventLimits, Refusal, refusal
 from schemas.topics import USER_EVENTS
 from schemas.types import UserEvent
 from serving.breaker import Breaker, DependencyUnavailableError
@@ -44,6 +46,29 @@ class Memory(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a request tells: events, the deed and the place in the request of each.
+
+    A deed is told again if it comes again with the same `request_id`.
+    """
+
+    user_id: str
+    request_id: str
+    events: Sequence[UserEvent]
+    deeds: Sequence[Deed]
+    places: Sequence[str]
+    fingerprint: str
+
+
+class Tell(Protocol):
+    """Says what a request tells as of an instant."""
+
+    def __call__(self, *, now_ms: int) -> Told:
+        """All of it."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeedbackIntake:
     """Accepts a request once its events are in the log.
@@ -64,49 +89,38 @@ class FeedbackIntake:
 
     async def accept(self, request: FeedbackRequest, *, idempotency_key: str | None) -> bytes:
         """The answer's body, after Kafka's word; `ApiError` where it can't be accepted."""
+        tell = partial(told_by, request, idempotency_key=idempotency_key)
+        return orjson.dumps(await self.take(tell, idempotency_key=idempotency_key))
+
+    async def take(self, tell: Tell, *, idempotency_key: str | None) -> dict[str, Any]:
+        """The same for whatever is told as of now, in whichever shape it was sent."""
         started = time.perf_counter()
-        events = self._events(request, idempotency_key)
-        deeds = [Deed(request.user_id, one.item_id, one.action) for one in request.feedback]
-        remembered = await self._recall(request, deeds, idempotency_key)
-        print_of_body = fingerprint(request)
-        if remembered.answer is not None:
-            return _answer_again(remembered.answer, print_of_body)
-        fresh = _fresh(deeds, remembered, request.request_id)
-        await self._append([events[index] for index in fresh])
-        answer = _answer(processed=len(fresh), of=len(events), started=started)
-        await self._remember(request, [deeds[i] for i in fresh], idempotency_key, answer)
-        self._count(request, fresh)
-        return orjson.dumps(answer)
-
-    def _events(self, request: FeedbackRequest, idempotency_key: str | None) -> list[UserEvent]:
         now_ms = self.now_ms()
-        events = [
-            event_of(request, index, now_ms=now_ms, idempotency_key=idempotency_key)
-            for index in range(len(request.feedback))
-        ]
-        for index, event in enumerate(events):
-            self._check(event, index, now_ms)
-        return events
+        told = tell(now_ms=now_ms)
+        self._check(told, now_ms)
+        remembered = await self._recall(told, idempotency_key)
+        if remembered.answer is not None:
+            return _answer_again(remembered.answer, told.fingerprint)
+        fresh = _fresh(told, remembered)
+        await self._append([told.events[index] for index in fresh])
+        answer = _answer(processed=len(fresh), of=len(told.events), started=started)
+        await self._remember(told, fresh, idempotency_key, answer)
+        self._count(told, fresh)
+        return answer
 
-    def _check(self, event: UserEvent, index: int, now_ms: int) -> None:
+    def _check(self, told: Told, now_ms: int) -> None:
         """Refuse now what the job would refuse later."""
-        refused = refusal(event, key=event.user_id.encode(), log_time_ms=now_ms, limits=self.limits)
-        if refused:
-            raise ApiError(
-                400,
-                "invalid_value",
-                message=f"feedback.{index} can't be used ({refused.reason}): {refused.detail}",
-                field=f"feedback.{index}",
-                hint="correct it and send the whole request again",
-            )
+        for event, place in zip(told.events, told.places, strict=True):
+            key = event.user_id.encode()
+            refused = refusal(event, key=key, log_time_ms=now_ms, limits=self.limits)
+            if refused:
+                raise _unusable(refused, place)
 
-    async def _recall(
-        self, request: FeedbackRequest, deeds: list[Deed], idempotency_key: str | None
-    ) -> Remembered:
+    async def _recall(self, told: Told, idempotency_key: str | None) -> Remembered:
         try:
             return await self.memory_breaker.call(
                 lambda: self.memory.recall(
-                    deeds, user_id=request.user_id, idempotency_key=idempotency_key
+                    told.deeds, user_id=told.user_id, idempotency_key=idempotency_key
                 ),
                 timeout_s=self.memory_timeout_s,
             )
@@ -132,18 +146,18 @@ class FeedbackIntake:
 
     async def _remember(
         self,
-        request: FeedbackRequest,
-        deeds: list[Deed],
+        told: Told,
+        fresh: Sequence[int],
         idempotency_key: str | None,
         answer: dict[str, Any],
     ) -> None:
-        stored = orjson.dumps({"of": fingerprint(request), "answer": answer})
+        stored = orjson.dumps({"of": told.fingerprint, "answer": answer})
         try:
             await self.memory_breaker.call(
                 lambda: self.memory.remember(
-                    deeds,
-                    user_id=request.user_id,
-                    request_id=request.request_id or "",
+                    [told.deeds[index] for index in fresh],
+                    user_id=told.user_id,
+                    request_id=told.request_id,
                     idempotency_key=idempotency_key,
                     answer=stored,
                 ),
@@ -152,10 +166,26 @@ class FeedbackIntake:
         except DependencyUnavailableError as error:
             self.metrics.fallbacks.labels(f"feedback:{error.dependency}_unavailable").inc()
 
-    def _count(self, request: FeedbackRequest, fresh: list[int]) -> None:
-        for index, one in enumerate(request.feedback):
+    def _count(self, told: Told, fresh: Sequence[int]) -> None:
+        for index, event in enumerate(told.events):
             outcome = "accepted" if index in fresh else "duplicate"
-            self.metrics.feedback.labels(one.action, outcome).inc()
+            self.metrics.feedback.labels(event.event_type, outcome).inc()
+
+
+def told_by(request: FeedbackRequest, *, now_ms: int, idempotency_key: str | None) -> Told:
+    """What a request of document 000's shape tells."""
+    entries = range(len(request.feedback))
+    return Told(
+        user_id=request.user_id,
+        request_id=request.request_id or "",
+        events=[
+            event_of(request, index, now_ms=now_ms, idempotency_key=idempotency_key)
+            for index in entries
+        ],
+        deeds=[Deed(request.user_id, one.item_id, one.action) for one in request.feedback],
+        places=[f"feedback.{index}" for index in entries],
+        fingerprint=fingerprint(request),
+    )
 
 
 def event_of(
@@ -203,17 +233,27 @@ def event_id(
     return sha256(orjson.dumps(parts)).hexdigest()[:32]
 
 
-def fingerprint(request: FeedbackRequest) -> str:
+def fingerprint(request: BaseModel) -> str:
     """Tells two bodies apart."""
     return sha256(request.model_dump_json().encode()).hexdigest()[:32]
 
 
-def _fresh(deeds: list[Deed], remembered: Remembered, request_id: str | None) -> list[int]:
-    """The entries that were not sent with this request in the last minute, nor twice in it."""
-    sent_with = remembered.requests or (None,) * len(deeds)
+def _unusable(refused: Refusal, place: str) -> ApiError:
+    return ApiError(
+        400,
+        "invalid_value",
+        message=f"{place or 'the body'} can't be used ({refused.reason}): {refused.detail}",
+        field=place or None,
+        hint="correct it and send the whole request again",
+    )
+
+
+def _fresh(told: Told, remembered: Remembered) -> list[int]:
+    """The entries that were not told before, nor twice in this request."""
+    sent_with = remembered.requests or (None,) * len(told.deeds)
     fresh: dict[Deed, int] = {}
-    for index, (deed, last) in enumerate(zip(deeds, sent_with, strict=True)):
-        if last != (request_id or "") and deed not in fresh:
+    for index, (deed, last) in enumerate(zip(told.deeds, sent_with, strict=True)):
+        if last != told.request_id and deed not in fresh:
             fresh[deed] = index
     return list(fresh.values())
 
@@ -227,7 +267,7 @@ def _answer(*, processed: int, of: int, started: float) -> dict[str, Any]:
     }
 
 
-def _answer_again(stored: bytes, print_of_body: str) -> bytes:
+def _answer_again(stored: bytes, print_of_body: str) -> dict[str, Any]:
     kept = orjson.loads(stored)
     if kept["of"] != print_of_body:
         raise ApiError(
@@ -237,4 +277,5 @@ def _answer_again(stored: bytes, print_of_body: str) -> bytes:
             field="Idempotency-Key",
             hint="use a new key for a new request, and the same key only to repeat one",
         )
-    return orjson.dumps(kept["answer"])
+    answer: dict[str, Any] = kept["answer"]
+    return answer

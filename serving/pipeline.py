@@ -22,6 +22,8 @@ from serving.stages.rerank import rerank
 from serving.stages.shortlist import Shortlist, shortlist
 from serving.trace import Trace
 
+Body = Callable[[answer.Chosen, Catalog, Trace], dict[str, Any]]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pipeline:
@@ -39,13 +41,13 @@ class Pipeline:
     experiments: Callable[[], Experiments] = Experiments
 
     async def personalize(
-        self, request: PersonalizeRequest, *, request_id: str
+        self, request: PersonalizeRequest, *, request_id: str, body: Body = answer.body
     ) -> tuple[dict[str, Any], Impression]:
-        """The answer to a request, and its impression."""
+        """The answer to a request, in the shape that `body` gives it, and its impression."""
         trace = Trace()
         deadline = Deadline(self.deadline_s)
         with trace.stage("admit"):
-            self._check_catalog()
+            require_items(self.catalog)
             now_ms = self.now_ms()
             admitted = admit(
                 request,
@@ -57,9 +59,9 @@ class Pipeline:
         chosen = await self._choose(admitted, trace)
         with trace.stage("answer"):
             impression = answer.impression(chosen, self.catalog, trace)
-            body = answer.body(chosen, self.catalog, trace)
+            shaped = body(chosen, self.catalog, trace)
         self._count(trace, chosen)
-        return body, impression
+        return shaped, impression
 
     async def _choose(self, admitted: Admitted, trace: Trace) -> answer.Chosen:
         with trace.stage("context"):
@@ -89,14 +91,6 @@ class Pipeline:
             self.rankings.keep(admitted, known, made)
         return made
 
-    def _check_catalog(self) -> None:
-        if not len(self.catalog):
-            raise unavailable(
-                "the service knows no items yet, so it can't answer anything",
-                hint="wait until the catalogue is loaded; /readyz says when, and what is missing",
-                retry_after_s=2,
-            )
-
     def _count(self, trace: Trace, chosen: answer.Chosen) -> None:
         for step in trace.steps:
             self.metrics.stage_seconds.labels(step.stage).observe(step.ms / 1000)
@@ -106,3 +100,13 @@ class Pipeline:
             self.metrics.cold_starts.inc()
         if chosen.admitted.deadline.elapsed_s() > self.deadline_s:
             self.metrics.late_answers.inc()
+
+
+def require_items(catalog: Catalog) -> None:
+    """Raise the 503 while there is nothing that an answer could be made of."""
+    if not len(catalog):
+        raise unavailable(
+            "the service knows no items yet, so it can't answer anything",
+            hint="wait until the catalogue is loaded; /readyz says when, and what is missing",
+            retry_after_s=2,
+        )

@@ -40,6 +40,16 @@ class Online(Protocol):
 class Vectors(Protocol):
     """The vector store."""
 
+    async def search_items(
+        self,
+        vector: Floats,
+        k: int,
+        *,
+        filter: ItemFilter = EVERYTHING,  # noqa: A002
+    ) -> list[tuple[str, float]]:
+        """The nearest items with their closeness."""
+        ...
+
     async def search_items_each(
         self,
         vectors: Sequence[Floats],

@@ -122,6 +122,7 @@ class Constraints(Model):
     categories: list[Id] = Field([], max_length=100, description="any of these; empty: all")
     exclude_items: list[Id] = Field([], max_length=500)
     price_range: PriceRange | None = None
+    min_quality_score: float | None = Field(None, ge=0, le=1)
 
 
 class Options(Model):

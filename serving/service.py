@@ -23,6 +23,7 @@ from serving.known_user import UserLookup
 from serving.metrics import Metrics
 from serving.pipeline import Pipeline
 from serving.rankings import Rankings
+from serving.similar import SimilarItems
 from serving.stages.candidates import CandidateStage
 from serving.stages.context import ContextStage
 from serving.stages.explore import ExploreStage
@@ -40,6 +41,7 @@ class Service:
     """What the HTTP interface calls."""
 
     pipeline: Pipeline
+    similar: SimilarItems
     intake: FeedbackIntake
     impressions: ImpressionLog
     catalog: Catalog
@@ -79,6 +81,7 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
     experiments = _experiments(settings, metrics)
     return Service(
         pipeline=_pipeline(clients, settings, breakers, catalog, metrics, experiments),
+        similar=_similar(clients, settings, breakers, catalog, metrics),
         intake=_intake(clients, settings, breakers, metrics),
         impressions=ImpressionLog(clients.event_log, metrics=metrics),
         catalog=catalog,
@@ -154,6 +157,24 @@ def _explore(clients: Clients, settings: Settings, breakers: Breakers) -> Explor
         timeout_s=settings.redis.timeout_ms / 1000,
         policy=serving.policy,
         weight=serving.policy_weight,
+    )
+
+
+def _similar(
+    clients: Clients, settings: Settings, breakers: Breakers, catalog: Catalog, metrics: Metrics
+) -> SimilarItems:
+    return SimilarItems(
+        catalog=catalog,
+        vectors=clients.vectors,
+        neighbors=clients.neighbors,
+        online=clients.online,
+        milvus=breakers.milvus,
+        redis=breakers.redis,
+        metrics=metrics,
+        deadline_s=settings.serving.deadline_ms / 1000,
+        milvus_timeout_s=settings.milvus.timeout_ms / 1000,
+        redis_timeout_s=settings.redis.timeout_ms / 1000,
+        recent=settings.serving.recent_interactions,
     )
 
 

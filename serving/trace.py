@@ -41,7 +41,13 @@ class Trace:
 
     def fall_back(self, stage: str, dependency: str) -> None:
         """A stage does without a dependency."""
-        name = f"{stage}:{dependency}_unavailable"
+        self._fell_back(f"{stage}:{dependency}_unavailable")
+
+    def fall_back_to(self, stage: str, substitute: str) -> None:
+        """A stage found nothing of what it looks for, and gives something else."""
+        self._fell_back(f"{stage}:{substitute}")
+
+    def _fell_back(self, name: str) -> None:
         if name not in self.fallbacks:
             self.fallbacks.append(name)
 

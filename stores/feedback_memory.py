@@ -1,25 +1,44 @@
-"""What was already accepted: answers by idempotency key, and feedback of the last minute."""
+"""What was already accepted: answers by idempotency key, and deeds of the last minute or day."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from schemas.redis_keys import FEEDBACK_DEDUP, FEEDBACK_IDEMPOTENCY
+from schemas.redis_keys import FEEDBACK_DEDUP, FEEDBACK_IDEMPOTENCY, FEEDBACK_ONCE
 from stores.redis_server import RedisReader
 
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """One action on an item."""
+    """One action on an item. One with an occasion, such as its minute, counts once a day."""
 
     user_id: str
     item_id: str
     action: str
+    occasion: str = ""
 
     @property
     def key(self) -> str:
         """Where it is remembered."""
+        if self.occasion:
+            return FEEDBACK_ONCE.of(self.digest)
         return FEEDBACK_DEDUP.of(self.user_id, self.item_id, self.action)
+
+    @property
+    def ttl_s(self) -> int | None:
+        """How long it is remembered."""
+        return FEEDBACK_ONCE.ttl_s if self.occasion else FEEDBACK_DEDUP.ttl_s
+
+    @property
+    def digest(self) -> str:
+        """The same for the same deed, told however often.
+
+        >>> Deed("u", "i", "click", "minute:1").digest == Deed("u", "i", "click", "minute:2").digest
+        False
+        """
+        parts = (self.user_id, self.item_id, self.action, self.occasion)
+        return sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +77,10 @@ class FeedbackMemory(RedisReader):
         idempotency_key: str | None,
         answer: bytes,
     ) -> None:
-        """Keep deeds for a minute, and the answer to a key for a day."""
+        """Keep deeds for their time, and the answer to a key for a day."""
         async with self._asking() as pipeline:
             for deed in deeds:
-                pipeline.set(deed.key, request_id, ex=FEEDBACK_DEDUP.ttl_s)
+                pipeline.set(deed.key, request_id, ex=deed.ttl_s)
             if idempotency_key:
                 key = answer_key(user_id, idempotency_key)
                 pipeline.set(key, answer, ex=FEEDBACK_IDEMPOTENCY.ttl_s)

@@ -79,4 +79,5 @@ def wanted_of(constraints: Constraints) -> Wanted:
         exclude=frozenset(constraints.exclude_items),
         min_price=prices.min if prices else None,
         max_price=prices.max if prices else None,
+        min_quality=constraints.min_quality_score,
     )

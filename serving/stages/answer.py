@@ -114,6 +114,7 @@ def _metadata(chosen: Chosen, catalog: Catalog, trace: Trace) -> dict[str, Any]:
         "exploration_applied": chosen.explored,
         "model_version": model,
         "fallbacks": list(trace.fallbacks),
+        "experiments": {one.experiment_id: one.arm.name for one in chosen.admitted.assignments},
         "versions": {
             "user": view.version,
             "embedding": view.embedding_version,
@@ -127,7 +128,7 @@ def _metadata(chosen: Chosen, catalog: Catalog, trace: Trace) -> dict[str, Any]:
 def _explanations(chosen: Chosen, catalog: Catalog) -> dict[int, Explanation]:
     if not chosen.admitted.request.options.include_explanation:
         return {}
-    nearest = _nearest_met(chosen, catalog)
+    nearest = nearest_met(chosen, catalog)
     trending = {row: place for place, row in enumerate(catalog.trending[:WORTH_SAYING], start=1)}
     popular = {
         row: place for place, row in enumerate(catalog.popular[:WORTH_SAYING].tolist(), start=1)
@@ -162,7 +163,7 @@ def _evidence(
     )
 
 
-def _nearest_met(chosen: Chosen, catalog: Catalog) -> list[tuple[Met, float] | None]:
+def nearest_met(chosen: Chosen, catalog: Catalog) -> list[tuple[Met, float] | None]:
     """For each place, the recent item that is most like it, without the item itself."""
     met = [one for one in chosen.known.met if one.vector is not None and _liked(one)]
     vectors = [one.vector for one in met if one.vector is not None]

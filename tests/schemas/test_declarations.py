@@ -46,6 +46,7 @@ def test_partitions_scale_and_never_vanish(scale: float, expected: int) -> None:
         (redis_keys.BANDIT, ("i", "mobile_us"), "bandit:i:mobile_us", None),
         (redis_keys.EDGE_SYNC, ("eu",), "edge_sync:eu", None),
         (redis_keys.FEEDBACK_DEDUP, ("u", "i", "click"), "feedback_dedup:u:i:click", 60),
+        (redis_keys.FEEDBACK_ONCE, ("x",), "feedback_once:x", 86_400),
         (redis_keys.REQUEST_DEDUP, ("r",), "request_dedup:r", 30),
         (redis_keys.EMBED_UPDATE, ("x",), "embed_update:x", 3_600),
         (redis_keys.BANDIT_DEDUP, ("i", "c", "7"), "bandit_dedup:i:c:7", 60),

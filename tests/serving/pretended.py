@@ -199,6 +199,16 @@ class PretendedVectors(PretendedServer):
         await self._answer("Milvus")
         return [self._nearest(vector, k) for vector in vectors]
 
+    async def search_items(
+        self,
+        vector: Floats,
+        k: int,
+        *,
+        filter: ItemFilter = EVERYTHING,  # noqa: A002
+    ) -> list[tuple[str, float]]:
+        (found,) = await self.search_items_each([vector], k, filter=filter)
+        return found
+
     def _nearest(self, vector: Floats, k: int) -> list[tuple[str, float]]:
         found = [
             (one.item_id, float(lift(one.vector) @ vector))
@@ -210,20 +220,21 @@ class PretendedVectors(PretendedServer):
 
 @dataclass
 class PretendedNeighbors(PretendedServer):
-    """What is met beside items."""
+    """What is met beside an item, with its share."""
 
-    beside: dict[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
+    beside: dict[str, dict[str, float]] = field(default_factory=dict)
     asked: list[Sequence[str]] = field(default_factory=list)
 
     async def of(self, item_ids: Sequence[str]) -> list[NeighborsView | None]:
         self.asked.append(item_ids)
         await self._answer("Redis")
-        return [
-            NeighborsView(version=1, timestamp_ms=NOW_MS, scored=self.beside[item_id])
-            if item_id in self.beside
-            else None
-            for item_id in item_ids
-        ]
+        return [self._view(self.beside.get(item_id)) for item_id in item_ids]
+
+    @staticmethod
+    def _view(beside: dict[str, float] | None) -> NeighborsView | None:
+        if beside is None:
+            return None
+        return NeighborsView(version=1, timestamp_ms=NOW_MS, scored=tuple(beside.items()))
 
 
 @dataclass

@@ -483,7 +483,7 @@ async def test_neighbours_of_the_latest_liked_items_are_candidates() -> None:
         recent=(interaction("mug-0"), interaction("lamp-0", "dismiss"), interaction("mug-1"))
     )
     known = await read(PretendedOnline(users={"u1": view}), catalog)
-    neighbors = PretendedNeighbors(beside={"mug-0": (("lamp-2", 0.5), ("nowhere", 0.4))})
+    neighbors = PretendedNeighbors(beside={"mug-0": {"lamp-2": 0.5, "nowhere": 0.4}})
     found = await find(known, catalog, neighbors=neighbors)
     assert neighbors.asked == [("mug-0", "mug-1")]
     assert sources(catalog, found)["lamp-2"] == "neighbour"

@@ -61,3 +61,14 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
             await memory.remember(
                 [CLICK], user_id="u1", request_id="r", idempotency_key=None, answer=b""
             )
+
+
+async def test_a_deed_with_an_occasion_is_remembered_for_a_day(
+    memory: FeedbackMemory, client: "redis.Redis"
+) -> None:
+    then, later = Deed("u1", "i1", "click", "minute:1"), Deed("u1", "i1", "click", "minute:2")
+    await memory.remember([then], user_id="u1", request_id="", idempotency_key=None, answer=b"")
+    found = await memory.recall([then, later, CLICK], user_id="u1", idempotency_key=None)
+    assert found.requests[:2] == ("", None)
+    left: Any = client.ttl(f"feedback_once:{then.digest}")
+    assert 86_000 < left <= 86_400
