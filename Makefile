@@ -66,6 +66,11 @@ check: setup ## lint, types, import contracts, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m schemas.publish --check
+	$(BIN)/python -m serving.contracts.generate --check
+
+.PHONY: contracts
+contracts: setup ## write the code of the .proto files
+	$(BIN)/python -m serving.contracts.generate
 
 .bench-venv/.done: bench/peers-requirements.txt | setup
 	test -x .bench-venv/bin/python || $(PYTHON) -m venv .bench-venv

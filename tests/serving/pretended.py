@@ -25,6 +25,7 @@ from serving.stages.admit import Admitted, admit
 from settings import Settings
 from stores.errors import LogUnavailable, StoreUnavailable
 from stores.feedback_memory import Deed, Remembered
+from stores.posteriors import PosteriorView
 from stores.vectors import EVERYTHING, ItemFilter
 from stores.views import ItemView, UserView
 
@@ -160,6 +161,21 @@ class PretendedOnline(PretendedServer):
 
 
 @dataclass
+class PretendedPosteriors(PretendedServer):
+    """The posteriors of any segment, by item."""
+
+    known: dict[str, PosteriorView] = field(default_factory=dict)
+
+    async def many(
+        self,
+        item_ids: Sequence[str],
+        segment: str,  # noqa: ARG002
+    ) -> list[PosteriorView | None]:
+        await self._answer("Redis")
+        return [self.known.get(item_id) for item_id in item_ids]
+
+
+@dataclass
 class PretendedVectors(PretendedServer):
     """The vector store: exact, over the shop."""
 
@@ -265,6 +281,7 @@ class Outside:
     """All the servers, and the service that uses them."""
 
     online: PretendedOnline = field(default_factory=PretendedOnline)
+    posteriors: PretendedPosteriors = field(default_factory=PretendedPosteriors)
     vectors: PretendedVectors = field(default_factory=PretendedVectors)
     ranker: PretendedRanker = field(default_factory=PretendedRanker)
     event_log: PretendedLog = field(default_factory=PretendedLog)
@@ -279,6 +296,7 @@ class Outside:
             online=cast("Any", self.online),
             catalog=cast("Any", self.online),
             memory=cast("Any", self.memory),
+            posteriors=cast("Any", self.posteriors),
             vectors=cast("Any", self.vectors),
             lookup=cast("Any", self.lookup),
             ranker=cast("Any", self.ranker),
