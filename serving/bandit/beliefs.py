@@ -14,9 +14,6 @@ from domain.segments import CONTEXT_DIM
 from serving.breaker import Breaker, DependencyUnavailableError
 from stores.posteriors import PosteriorView
 
-# Of the caller's time; the rest is for the way back.
-SHARE_OF_STORE = 0.8
-
 
 class PosteriorStore(Protocol):
     """The online store."""
@@ -44,7 +41,7 @@ class Beliefs:
     ) -> list[PosteriorView]:
         """What is known, the prior where nothing is; or `DependencyUnavailableError`."""
         try:
-            async with asyncio.timeout(None if left_s is None else left_s * SHARE_OF_STORE):
+            async with asyncio.timeout(left_s):
                 found = await self.breaker.call(
                     lambda: self.store.many(item_ids, segment), timeout_s=self.timeout_s
                 )
