@@ -1,6 +1,7 @@
 """A caller of the BanditService, over a real connection."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,6 +39,20 @@ async def calling(outside: Outside) -> AsyncIterator["BanditServiceAsyncStub"]:
     """A caller of a server on a free port."""
     async with channel_to(outside) as channel:
         yield cast("BanditServiceAsyncStub", BanditServiceStub(channel))
+
+
+async def eventually(seen: Callable[[], object]) -> None:
+    """Wait until something is to be seen."""
+    for _ in range(1_000):
+        if seen():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it was never seen")
+
+
+async def under_way(outside: Outside) -> None:
+    """Wait until a call has come as far as the posteriors."""
+    await eventually(lambda: outside.posteriors.calls)
 
 
 def send_raw(channel: grpc.aio.Channel, method: str, raw: bytes) -> Any:

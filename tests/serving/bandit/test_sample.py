@@ -1,4 +1,3 @@
-import asyncio
 from typing import Any
 
 import grpc
@@ -11,7 +10,7 @@ from serving.bandit.beliefs import arms_of
 from serving.contracts.freshet.bandit.v1 import bandit_pb2 as pb
 from settings import Settings
 from settings.model import RedisSettings
-from tests.serving.bandit.calling import SEGMENT, calling, details_of, posterior, towards
+from tests.serving.bandit.calling import SEGMENT, calling, details_of, posterior, towards, under_way
 from tests.serving.pretended import Outside, count_of
 
 EAST = [1.0] + [0.0] * 63
@@ -153,16 +152,19 @@ async def test_a_caller_in_a_hurry_gets_priors_in_time_and_opens_no_breaker(
 
 
 async def test_a_caller_who_leaves_is_counted(outside: Outside) -> None:
-    outside.posteriors.delay_s = 0.09
+    outside.settings = Settings(redis=RedisSettings(timeout_ms=60_000))
+    outside.posteriors.delay_s = 30.0
+
+    def left() -> float:
+        labels = {"method": "Sample", "code": "CANCELLED"}
+        return count_of(outside.metrics, "freshet_grpc_seconds_count", **labels)
+
     async with calling(outside) as bandit:
         call = bandit.Sample(request())
-        await asyncio.sleep(0.03)
+        await under_way(outside)
         call.cancel()
-        await asyncio.sleep(0.03)
-    seen = count_of(
-        outside.metrics, "freshet_grpc_seconds_count", method="Sample", code="CANCELLED"
-    )
-    assert seen == 1
+        await eventually(left)
+    assert left() == 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,17 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from serving.contracts.freshet.bandit.v1 import bandit_pb2 as pb
 from serving.contracts.freshet.bandit.v1.bandit_pb2_grpc import BanditServiceStub
 from serving.rpc.server import SERVICE, PortTakenError, listening
-from tests.serving.bandit.calling import HOST, SEGMENT, calling, channel_to, details_of, send_raw
+from settings import Settings
+from settings.model import RedisSettings
+from tests.serving.bandit.calling import (
+    HOST,
+    SEGMENT,
+    calling,
+    channel_to,
+    details_of,
+    send_raw,
+    under_way,
+)
 from tests.serving.pretended import Outside, count_of
 
 ASKED = pb.SampleRequest(item_ids=["i"], context_segment=SEGMENT)
@@ -125,14 +135,16 @@ async def test_a_fault_tells_nothing_of_the_inside(
 
 
 async def test_a_call_that_runs_may_end_when_the_server_is_stopped(outside: Outside) -> None:
-    outside.posteriors.delay_s = 0.09
+    outside.settings = Settings(redis=RedisSettings(timeout_ms=5_000))
+    outside.posteriors.delay_s = 0.5
     bandit = outside.service().bandit
     async with listening(bandit, host=HOST, port=0, metrics=outside.metrics) as port:
         channel = grpc.aio.insecure_channel(f"{HOST}:{port}")
         call = asyncio.ensure_future(_sample(channel))
-        await asyncio.sleep(0.05)
+        await under_way(outside)
     try:
-        assert len((await call).samples) == 1
+        answer = await call
+        assert (len(answer.samples), list(answer.fallbacks)) == (1, [])
     finally:
         await channel.close()
 
