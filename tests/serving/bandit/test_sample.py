@@ -10,7 +10,15 @@ from serving.bandit.beliefs import arms_of
 from serving.contracts.freshet.bandit.v1 import bandit_pb2 as pb
 from settings import Settings
 from settings.model import RedisSettings
-from tests.serving.bandit.calling import SEGMENT, calling, details_of, posterior, towards, under_way
+from tests.serving.bandit.calling import (
+    SEGMENT,
+    calling,
+    details_of,
+    eventually,
+    posterior,
+    towards,
+    under_way,
+)
 from tests.serving.pretended import Outside, count_of
 
 EAST = [1.0] + [0.0] * 63
