@@ -67,10 +67,12 @@ check: setup ## lint, types, import contracts, generated files
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m schemas.publish --check
 	$(BIN)/python -m serving.publish --check
+	$(BIN)/python -m serving.contracts.generate --check
 
-.PHONY: contract
-contract: setup ## write the published contract of the HTTP interface
+.PHONY: contracts
+contracts: setup ## write the published contract of the HTTP interface, and the code of the .proto files
 	$(BIN)/python -m serving.publish
+	$(BIN)/python -m serving.contracts.generate
 
 .bench-venv/.done: bench/peers-requirements.txt | setup
 	test -x .bench-venv/bin/python || $(PYTHON) -m venv .bench-venv

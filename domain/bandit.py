@@ -16,6 +16,7 @@ direction. It is kept as its upper half.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import exp, exp2, isfinite, sqrt
 
@@ -107,10 +108,11 @@ class Confidence:
 
 @dataclass(frozen=True)
 class BadUpdate:
-    """Why an update can't be used: a short name, and what was seen and is allowed."""
+    """Why an update can't be used: a short name, what was seen and is allowed, and where."""
 
     reason: str
     detail: str
+    field: str
 
 
 def key_of(item_id: str, context_segment: str) -> str:
@@ -137,8 +139,25 @@ def update_refusal(
         or _time_refusal(update.timestamp_ms - log_time_ms, limits.max_ahead_ms)
         or _reward_refusal("reward", update.reward)
         or _reward_refusal("previous_reward", update.previous_reward or 0.0)
-        or _features_refusal(update.context_features)
+        or features_refusal(update.context_features)
     )
+
+
+def features_refusal(features: Sequence[float]) -> BadUpdate | None:
+    """Why the features of a context can't be used, None where they can; none at all can.
+
+    >>> features_refusal([0.5]).detail
+    '1 features; 64 or none are allowed'
+    """
+    field = "context_features"
+    if not features:
+        return None
+    if len(features) != CONTEXT_DIM:
+        detail = f"{len(features)} features; {CONTEXT_DIM} or none are allowed"
+        return BadUpdate("bad_features", detail, field)
+    if not (np.abs(np.fromiter(features, np.float32, CONTEXT_DIM)) <= 1.0).all():
+        return BadUpdate("bad_features", "a feature is not in -1 to 1", field)
+    return None
 
 
 def learn(posterior: Posterior, update: BanditUpdate, *, rules: BanditRules) -> bool:
@@ -266,41 +285,29 @@ def sigmoid(value: float) -> float:
 def _identity_refusal(update: BanditUpdate, key: bytes | None) -> BadUpdate | None:
     for name in ("update_id", "item_id", "context_segment"):
         if not getattr(update, name):
-            return BadUpdate("empty_id", f"{name} is empty; each update needs one")
+            return BadUpdate("empty_id", f"{name} is empty; each update needs one", name)
     for name in ("item_id", "context_segment"):
         if len(getattr(update, name).encode()) > ID_MAX_LENGTH:
-            return BadUpdate("too_long", f"{name} has more than {ID_MAX_LENGTH} bytes")
+            return BadUpdate("too_long", f"{name} has more than {ID_MAX_LENGTH} bytes", name)
     if ":" in update.context_segment:
-        return BadUpdate("bad_segment", "context_segment has a colon; keys couldn't be told apart")
+        detail = "context_segment has a colon; keys couldn't be told apart"
+        return BadUpdate("bad_segment", detail, "context_segment")
     if key != key_of(update.item_id, update.context_segment).encode():
-        return BadUpdate("wrong_key", BANDIT_UPDATES.complaint(key))
+        return BadUpdate("wrong_key", BANDIT_UPDATES.complaint(key), "item_id")
     return None
 
 
 def _time_refusal(ahead_ms: int, max_ahead_ms: int) -> BadUpdate | None:
     if ahead_ms > max_ahead_ms:
-        return BadUpdate(
-            "in_future", f"{ahead_ms} ms ahead of the log; at most {max_ahead_ms} allowed"
-        )
+        detail = f"{ahead_ms} ms ahead of the log; at most {max_ahead_ms} allowed"
+        return BadUpdate("in_future", detail, "timestamp_ms")
     return None
 
 
 def _reward_refusal(name: str, reward: float) -> BadUpdate | None:
     if isfinite(reward) and 0.0 <= reward <= 1.0:
         return None
-    return BadUpdate("bad_reward", f"{name} is {reward}; 0 to 1 is allowed")
-
-
-def _features_refusal(features: tuple[float, ...]) -> BadUpdate | None:
-    if not features:
-        return None
-    if len(features) != CONTEXT_DIM:
-        return BadUpdate(
-            "bad_features", f"{len(features)} features; {CONTEXT_DIM} or none are allowed"
-        )
-    if not (np.abs(np.fromiter(features, np.float32, CONTEXT_DIM)) <= 1.0).all():
-        return BadUpdate("bad_features", "a feature is not in -1 to 1")
-    return None
+    return BadUpdate("bad_reward", f"{name} is {reward}; 0 to 1 is allowed", name)
 
 
 def _advance(posterior: Posterior, timestamp_ms: int, half_life_ms: int) -> float:

@@ -64,7 +64,7 @@ class BeliefCache:
     ) -> None:
         self._posteriors = posteriors
         self._breaker = breaker
-        self._prior = prior
+        self._prior = prior_view(*prior)
         self._fresh_s = fresh_s
         self._clock = clock
         self._segments: LRUCache[str, dict[str, _Kept]] = LRUCache(SEGMENTS)
@@ -76,10 +76,10 @@ class BeliefCache:
         kept = self._segments.setdefault(segment, {})
         lacking = await self._refresh(kept, item_ids, segment, timeout_s)
         found = [kept.get(item_id) for item_id in item_ids]
-        views = [one.view if one else None for one in found]
+        views = [(one.view if one else None) or self._prior for one in found]
         return Beliefs(
-            arms=self._arms(views, features),
-            versions=tuple(view.version if view else 0 for view in views),
+            arms=arms_of(views, np.array(features, np.float32)),
+            versions=tuple(view.version for view in views),
             lacking=lacking,
         )
 
@@ -106,16 +106,30 @@ class BeliefCache:
             kept[item_id] = _Kept(view, until)
         return None
 
-    def _arms(self, views: Sequence[PosteriorView | None], features: Sequence[float]) -> Arms:
-        alpha, beta = self._prior
-        some = any(view is not None and view.weights is not None for view in views)
-        return Arms(
-            alpha=np.array([view.alpha if view else alpha for view in views], np.float64),
-            beta=np.array([view.beta if view else beta for view in views], np.float64),
-            weights=np.stack([_weights_of(view) for view in views]) if some else None,
-            features=np.array(features, np.float32),
-        )
+
+def prior_view(alpha: float, beta: float) -> PosteriorView:
+    """An item of which nothing is known; its version is 0."""
+    return PosteriorView(
+        version=0,
+        log_time_ms=0,
+        timestamp_ms=0,
+        alpha=alpha,
+        beta=beta,
+        prior_alpha=alpha,
+        prior_beta=beta,
+    )
 
 
-def _weights_of(view: PosteriorView | None) -> NDArray[np.float32]:
-    return NO_WEIGHTS if view is None or view.weights is None else view.weights
+def arms_of(views: Sequence[PosteriorView], features: NDArray[np.float32] | None) -> Arms:
+    """What is known as policies take it, a row an item."""
+    some = features is not None and any(view.weights is not None for view in views)
+    return Arms(
+        alpha=np.array([view.alpha for view in views], np.float64),
+        beta=np.array([view.beta for view in views], np.float64),
+        weights=np.stack([_weights_of(view) for view in views]) if some else None,
+        features=features,
+    )
+
+
+def _weights_of(view: PosteriorView) -> NDArray[np.float32]:
+    return NO_WEIGHTS if view.weights is None else view.weights

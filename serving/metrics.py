@@ -16,6 +16,9 @@ class Metrics:
         self.http_seconds = self._histogram(
             "freshet_http_seconds", "Time to answer", "method", "path", "status"
         )
+        self.grpc_seconds = self._histogram(
+            "freshet_grpc_seconds", "Time to answer a call", "method", "code"
+        )
         self.stage_seconds = self._histogram("freshet_stage_seconds", "Time of a stage", "stage")
         self.dependency_seconds = self._histogram(
             "freshet_dependency_seconds", "Time of a call", "dependency", "outcome"

@@ -1,17 +1,23 @@
 """What answers requests, put together from clients, stages and background work."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pydantic import SecretStr
 
+from domain.bandit import BanditRules
 from domain.events import EventLimits
 from domain.experiments import Experiments
+from serving.bandit.beliefs import BeliefReader
+from serving.bandit.rewards import RewardIntake, turns_of
+from serving.bandit.service import BanditService
 from serving.beliefs import BeliefCache
 from serving.catalog import Catalog
 from serving.clients import LOG_DEADLINE_S, Breakers, Clients, breakers_of, opened
@@ -23,6 +29,7 @@ from serving.known_user import UserLookup
 from serving.metrics import Metrics
 from serving.pipeline import Pipeline
 from serving.rankings import Rankings
+from serving.rpc.server import listening
 from serving.similar import SimilarItems
 from serving.stages.candidates import CandidateStage
 from serving.stages.context import ContextStage
@@ -38,12 +45,13 @@ EXPERIMENTS_S = 1.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Service:
-    """What the HTTP interface calls."""
+    """What the interfaces call."""
 
     pipeline: Pipeline
     similar: SimilarItems
     intake: FeedbackIntake
     impressions: ImpressionLog
+    bandit: BanditService
     catalog: Catalog
     breakers: Breakers
     metrics: Metrics
@@ -65,13 +73,17 @@ async def running(settings: Settings, metrics: Metrics) -> AsyncIterator[Service
             now_ms=wall_clock_ms,
         )
         breakers = service.breakers.all()
+        asked_at = settings.serving
         async with _beside(
             follower.run(),
             service.impressions.run(),
             *([service.experiments.run()] if service.experiments else []),
             *(breaker.run() for breaker in breakers),
         ):
-            yield service
+            async with listening(
+                service.bandit, host=asked_at.host, port=asked_at.grpc_port, metrics=metrics
+            ):
+                yield service
             await service.impressions.drain(timeout_s=DRAIN_S)
 
 
@@ -84,6 +96,7 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
         similar=_similar(clients, settings, breakers, catalog, metrics),
         intake=_intake(clients, settings, breakers, metrics),
         impressions=ImpressionLog(clients.event_log, metrics=metrics),
+        bandit=_bandit(clients, settings, breakers, metrics),
         catalog=catalog,
         breakers=breakers,
         metrics=metrics,
@@ -181,20 +194,52 @@ def _similar(
 def _intake(
     clients: Clients, settings: Settings, breakers: Breakers, metrics: Metrics
 ) -> FeedbackIntake:
-    events = settings.events
     return FeedbackIntake(
         event_log=clients.event_log,
         memory=clients.memory,
         log_breaker=breakers.kafka,
         memory_breaker=breakers.redis,
         metrics=metrics,
-        limits=EventLimits(
-            max_age_ms=round(events.max_age_days * DAY_MS),
-            max_ahead_ms=round(events.max_ahead_s * 1000),
-        ),
+        limits=_limits(settings),
         log_timeout_s=LOG_DEADLINE_S,
         memory_timeout_s=settings.redis.timeout_ms / 1000,
         now_ms=wall_clock_ms,
+    )
+
+
+def _bandit(
+    clients: Clients, settings: Settings, breakers: Breakers, metrics: Metrics
+) -> BanditService:
+    streams = settings.streams
+    rules = BanditRules(
+        prior_alpha=streams.bandit_prior_alpha, prior_beta=streams.bandit_prior_beta
+    )
+    return BanditService(
+        beliefs=BeliefReader(
+            store=clients.posteriors,
+            breaker=breakers.redis,
+            rules=rules,
+            timeout_s=settings.redis.timeout_ms / 1000,
+        ),
+        intake=RewardIntake(
+            event_log=clients.event_log,
+            breaker=breakers.kafka,
+            turns=turns_of(streams.bandit_dedup_ids),
+            limits=_limits(settings),
+            timeout_s=LOG_DEADLINE_S,
+            now_ms=wall_clock_ms,
+            new_id=lambda: str(uuid4()),
+        ),
+        metrics=metrics,
+        draw_seed=lambda: secrets.randbits(64),
+    )
+
+
+def _limits(settings: Settings) -> EventLimits:
+    events = settings.events
+    return EventLimits(
+        max_age_ms=round(events.max_age_days * DAY_MS),
+        max_ahead_ms=round(events.max_ahead_s * 1000),
     )
 
 

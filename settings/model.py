@@ -222,10 +222,11 @@ class WriterSettings(Section):
 
 
 class ServingSettings(Section):
-    """The HTTP service."""
+    """The service: HTTP, and gRPC for the bandit."""
 
     host: str = LOOPBACK
     port: Port = 18080
+    grpc_port: Port = Field(18082, description="of the BanditService, beside HTTP")
     deadline_ms: PositiveMs = 500
     recent_interactions: int = Field(50, ge=1, le=100)
     catalog_refresh_ms: PositiveMs = 500

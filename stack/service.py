@@ -16,7 +16,7 @@ def writers(settings: Settings, layout: Layout) -> Part:
         name="writers",
         command=("writers", "run"),
         address=address,
-        port=("writers.metrics_port", settings.writers.metrics_port),
+        ports={"writers.metrics_port": settings.writers.metrics_port},
         page="/metrics",
     )
 
@@ -28,7 +28,10 @@ def api(settings: Settings, layout: Layout) -> Part:
         name="api",
         command=("api",),
         address=f"{settings.serving.host}:{settings.serving.port}",
-        port=("serving.port", settings.serving.port),
+        ports={
+            "serving.port": settings.serving.port,
+            "serving.grpc_port": settings.serving.grpc_port,
+        },
         page="/healthz",
     )
 
@@ -39,14 +42,14 @@ def _part(
     name: str,
     command: tuple[str, ...],
     address: str,
-    port: tuple[str, int],
+    ports: dict[str, int],
     page: str,
 ) -> Part:
     return Part(
         name=name,
         address=address,
         external=False,
-        ports=dict([port]),
+        ports=ports,
         program_names=(name,),
         programs=lambda: (own_program(layout, name=name, command=command),),
         trouble=lambda: http_trouble(address, page),

@@ -239,15 +239,18 @@ class PretendedNeighbors(PretendedServer):
 
 @dataclass
 class PretendedPosteriors(PretendedServer):
-    """What rewards taught, by item and segment."""
+    """What rewards taught, by item and segment; or by item, in any segment."""
 
     learned: dict[tuple[str, str], PosteriorView] = field(default_factory=dict)
+    known: dict[str, PosteriorView] = field(default_factory=dict)
     asked: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
 
     async def many(self, item_ids: Sequence[str], segment: str) -> list[PosteriorView | None]:
         self.asked.append((tuple(item_ids), segment))
         await self._answer("Redis")
-        return [self.learned.get((item_id, segment)) for item_id in item_ids]
+        return [
+            self.learned.get((item_id, segment), self.known.get(item_id)) for item_id in item_ids
+        ]
 
 
 @dataclass

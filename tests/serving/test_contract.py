@@ -213,7 +213,7 @@ def test_every_body_has_an_example_that_is_accepted(published: dict[str, Any]) -
 
 
 def test_the_contract_is_up_to_date(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["--check"]) == 0, "run `make contract`"
+    assert main(["--check"]) == 0, "run `make contracts`"
     assert CONTRACT.read_text(encoding="utf-8") == contract()
     stale = tmp_path / "openapi.json"
     assert main(["--check"], file=stale) == 1

@@ -1,0 +1,1 @@
+"""The BanditService: rewards in, draws and parameters out."""

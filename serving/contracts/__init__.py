@@ -1,0 +1,1 @@
+"""What callers in other languages are promised, and the code made from it."""

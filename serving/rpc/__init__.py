@@ -1,0 +1,1 @@
+"""What every call over gRPC passes, and the server that takes them."""

@@ -1,0 +1,92 @@
+"""What every call passes: an id, a readable message, a measured answer, no naked failure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from serving.metrics import Metrics
+from serving.request_scope import begin_request
+from serving.rpc.refusals import REQUEST_ID, RefusedCallError, internal, unreadable
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+# What a call counts as until it has an answer: its caller has left, or ran out of time.
+LEFT = "CANCELLED"
+
+# Of the time that a caller waits; the rest is for the way back.
+SHARE_OF_CALL = 0.8
+
+log = structlog.get_logger(__name__)
+
+
+class CallGate(grpc.aio.ServerInterceptor):
+    """Around each method of one service; those of others pass it by.
+
+    Messages are read here: read by gRPC itself, one that isn't UTF-8 would be INTERNAL.
+    """
+
+    def __init__(self, service: str, *, metrics: Metrics) -> None:
+        self._service = service
+        self._metrics = metrics
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """The method, guarded."""
+        handler = await continuation(handler_call_details)
+        service, _, method = handler_call_details.method.lstrip("/").partition("/")
+        if handler is None or service != self._service:
+            return handler
+        return grpc.unary_unary_rpc_method_handler(
+            self._guarded(handler, method), response_serializer=handler.response_serializer
+        )
+
+    def _guarded(self, handler: Any, method: str) -> Any:
+        async def answered(raw: bytes, context: Context) -> Any:
+            started, code = time.perf_counter(), LEFT
+            request_id = begin_request()
+            try:
+                with structlog.contextvars.bound_contextvars(request_id=request_id):
+                    answer = await _answer(handler, raw, context)
+                context.set_trailing_metadata(((REQUEST_ID, request_id),))
+                code = grpc.StatusCode.OK.name
+            except RefusedCallError as refusal:
+                code = refusal.code.name
+                self._metrics.errors.labels(refusal.reason).inc()
+                await refusal.abort(context, request_id)
+            finally:
+                self._metrics.grpc_seconds.labels(method, code).observe(
+                    time.perf_counter() - started
+                )
+            return answer
+
+        return answered
+
+
+async def _answer(handler: Any, raw: bytes, context: Context) -> Any:
+    try:
+        request = handler.request_deserializer(raw)
+    except DecodeError as error:
+        raise unreadable() from error
+    try:
+        return await handler.unary_unary(request, context)
+    except RefusedCallError:
+        raise
+    except Exception as error:
+        log.exception("unexpected error", error=repr(error))
+        raise internal() from error
+
+
+def time_left_s(context: Context) -> float | None:
+    """How long an answer may take, None where the caller said nothing of it."""
+    left: float | None = context.time_remaining()
+    return None if left is None else left * SHARE_OF_CALL
