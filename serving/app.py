@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import FastAPI, Header, Path, Request, Response, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
 from schemas.collections import ID_MAX_LENGTH
 from serving import errors
-from serving.admin import require_admin
+from serving.access import GuardedRoute, check_reach
+from serving.admission import admission_of
 from serving.answers import (
     ErrorAnswer,
     FeedbackAnswer,
@@ -39,6 +40,8 @@ nothing is known gets popular, trending and new items (`metadata.cold_start`).
 """
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "The request can't be read or has a wrong value"},
+    401: {"model": ErrorAnswer, "description": "No key or token that is taken here"},
+    403: {"model": ErrorAnswer, "description": "The key or token doesn't reach so far"},
     413: {"model": ErrorAnswer, "description": "The body is too large"},
     415: {"model": ErrorAnswer, "description": "The body is not JSON"},
     500: {"model": ErrorAnswer, "description": "A fault of the service"},
@@ -49,7 +52,12 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/feedback": FeedbackRequest,
 }
 DEBUG_USER = "/v1/debug/users/{user_id:path}"
-ADMIN = HTTPBearer(auto_error=False, description="The setting serving.admin_token")
+BEARER = HTTPBearer(
+    auto_error=False,
+    description="A key of `freshet key create`, a user's token, or the setting serving.admin_token",
+)
+# It only tells OpenAPI; serving.access has asked by then.
+SECURED = [Security(BEARER)]
 PATHS = (*BODIES, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
 
 
@@ -67,6 +75,8 @@ def create_app(settings: Settings) -> FastAPI:
         title="freshet", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     app.state.metrics = metrics
+    app.state.admission = admission_of(settings)
+    app.router.route_class = GuardedRoute
     errors.install(app, metrics, BODIES)
     app.add_middleware(Gate, metrics=metrics, paths=PATHS)
     _add_routes(app)
@@ -78,6 +88,7 @@ def _add_routes(app: FastAPI) -> None:
         "/v1/personalize",
         response_model=PersonalizeAnswer,
         responses=REFUSALS,
+        dependencies=SECURED,
         summary="A list for a user",
     )(personalize)
     app.post(
@@ -88,15 +99,16 @@ def _add_routes(app: FastAPI) -> None:
             **REFUSALS,
             409: {"model": ErrorAnswer, "description": "The Idempotency-Key had another body"},
         },
+        dependencies=SECURED,
         summary="What a user did",
     )(feedback)
     app.get(
         DEBUG_USER,
         response_model=KnownUserAnswer,
         responses={
-            403: {"model": ErrorAnswer, "description": "Not the admin token, or none is set"},
-            **{status: REFUSALS[status] for status in (400, 500, 503)},
+            **{status: REFUSALS[status] for status in (400, 401, 403, 500, 503)},
         },
+        dependencies=SECURED,
         summary="What is known of a user",
     )(known_user)
     app.get("/healthz", response_model=HealthAnswer, summary="The process is alive")(healthz)
@@ -116,6 +128,7 @@ async def personalize(body: PersonalizeRequest, request: Request) -> Response:
     `items` is in the order of the list; `score` is the ranker's, between 0 and 1, and need not
     fall, since variety and exploration have a say in the order.
     """
+    check_reach(request, body.user_id)
     service = _service(request)
     answer, impression = await service.pipeline.personalize(body, request_id=current_request_id())
     service.impressions.put(impression)
@@ -138,6 +151,7 @@ async def feedback(
 
     The same action on the same item with the same `request_id` counts once a minute.
     """
+    check_reach(request, body.user_id)
     accepted = await _service(request).intake.accept(body, idempotency_key=idempotency_key)
     return Response(accepted, status_code=202, media_type=JSON)
 
@@ -145,11 +159,10 @@ async def feedback(
 async def known_user(
     request: Request,
     user_id: Annotated[str, Path(min_length=1, max_length=ID_MAX_LENGTH)],
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(ADMIN)] = None,
 ) -> Response:
     """Decode all that the stores hold of a user, as of now; for administrators only."""
+    check_reach(request, user_id)
     service = _service(request)
-    require_admin(credentials.credentials if credentials else "", service.admin_token)
     try:
         told = await service.lookup.known(user_id, now_ms=wall_clock_ms())
     except StoreError as error:

@@ -3,6 +3,7 @@
 import structlog
 import uvicorn
 
+from serving.admission import refuse_if_exposed
 from serving.app import create_app
 from settings import Settings
 
@@ -13,8 +14,10 @@ STOP_WITHIN_S = 10
 def run(settings: Settings) -> None:
     """Serve."""
     configure_logging()
+    app = create_app(settings)
+    refuse_if_exposed(app.state.admission, settings)
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.serving.host,
         port=settings.serving.port,
         loop="uvloop",

@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import SecretStr
-
 from domain.events import EventLimits
 from serving.catalog import Catalog
 from serving.clients import LOG_DEADLINE_S, Breakers, Clients, breakers_of, opened
@@ -38,7 +36,6 @@ class Service:
     breakers: Breakers
     metrics: Metrics
     lookup: UserLookup
-    admin_token: SecretStr
 
 
 @asynccontextmanager
@@ -72,7 +69,6 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
         breakers=breakers,
         metrics=metrics,
         lookup=clients.lookup,
-        admin_token=settings.serving.admin_token,
     )
 
 
