@@ -44,6 +44,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     403: {"model": ErrorAnswer, "description": "The key or token doesn't reach so far"},
     413: {"model": ErrorAnswer, "description": "The body is too large"},
     415: {"model": ErrorAnswer, "description": "The body is not JSON"},
+    429: {"model": ErrorAnswer, "description": "Too many requests a second; see Retry-After"},
     500: {"model": ErrorAnswer, "description": "A fault of the service"},
     503: {"model": ErrorAnswer, "description": "Can't be done now; see Retry-After"},
 }
@@ -128,11 +129,13 @@ async def personalize(body: PersonalizeRequest, request: Request) -> Response:
     `items` is in the order of the list; `score` is the ranker's, between 0 and 1, and need not
     fall, since variety and exploration have a say in the order.
     """
-    check_reach(request, body.user_id)
-    service = _service(request)
-    answer, impression = await service.pipeline.personalize(body, request_id=current_request_id())
+    caller, service = check_reach(request, body.user_id), _service(request)
+    limit = await service.limits.admit(caller, "personalize", body.user_id)
+    answer, impression = await service.pipeline.personalize(
+        body, request_id=current_request_id(), degrade=limit.degrade
+    )
     service.impressions.put(impression)
-    return Response(orjson.dumps(answer), media_type=JSON)
+    return Response(orjson.dumps(answer), media_type=JSON, headers=limit.headers)
 
 
 async def feedback(
@@ -151,9 +154,10 @@ async def feedback(
 
     The same action on the same item with the same `request_id` counts once a minute.
     """
-    check_reach(request, body.user_id)
-    accepted = await _service(request).intake.accept(body, idempotency_key=idempotency_key)
-    return Response(accepted, status_code=202, media_type=JSON)
+    caller, service = check_reach(request, body.user_id), _service(request)
+    limit = await service.limits.admit(caller, "feedback", body.user_id)
+    accepted = await service.intake.accept(body, idempotency_key=idempotency_key)
+    return Response(accepted, status_code=202, media_type=JSON, headers=limit.headers)
 
 
 async def known_user(

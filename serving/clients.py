@@ -18,6 +18,7 @@ from stores.errors import LogUnavailable
 from stores.event_log import EventLog
 from stores.feedback_memory import FeedbackMemory
 from stores.online import OnlineReader
+from stores.rate_limits import RateLimitStore
 from stores.vectors import VectorReader
 
 CLIENT_ID = "freshet-api"
@@ -39,6 +40,7 @@ class Clients:
     online: OnlineReader
     catalog: OnlineReader
     memory: FeedbackMemory
+    limits: RateLimitStore
     vectors: VectorReader
     lookup: UserLookup
     ranker: Ranker
@@ -79,6 +81,7 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
                 )
             ),
             memory=await enter(FeedbackMemory(redis.url, timeout_ms=redis.timeout_ms)),
+            limits=await enter(RateLimitStore(redis.url, timeout_ms=redis.timeout_ms)),
             vectors=await enter(
                 VectorReader(
                     milvus.uri,

@@ -33,16 +33,21 @@ class Pipeline:
     now_ms: Callable[[], int]
 
     async def personalize(
-        self, request: PersonalizeRequest, *, request_id: str
+        self, request: PersonalizeRequest, *, request_id: str, degrade: bool = False
     ) -> tuple[dict[str, Any], Impression]:
-        """The answer to a request, and its impression."""
+        """The answer to a request, and its impression.
+
+        A degraded one asks nobody: without any time, each stage does with what is in the process.
+        """
         trace = Trace()
-        deadline = Deadline(self.deadline_s)
+        deadline = Deadline(0.0 if degrade else self.deadline_s)
         with trace.stage("admit"):
             self._check_catalog()
             admitted = admit(
                 request, request_id=request_id, now_ms=self.now_ms(), deadline=deadline
             )
+        if degrade:
+            trace.fallbacks.append("admit:rate_limited")
         chosen = await self._choose(admitted, trace)
         with trace.stage("answer"):
             impression = answer.impression(chosen, self.catalog, trace)

@@ -14,6 +14,7 @@ from serving.feedback import FeedbackIntake
 from serving.follow import CatalogFollower
 from serving.impressions import ImpressionLog
 from serving.known_user import UserLookup
+from serving.limits import Limits, LocalCounting
 from serving.metrics import Metrics
 from serving.pipeline import Pipeline
 from serving.stages.candidates import CandidateStage
@@ -36,6 +37,7 @@ class Service:
     breakers: Breakers
     metrics: Metrics
     lookup: UserLookup
+    limits: Limits
 
 
 @asynccontextmanager
@@ -69,6 +71,13 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
         breakers=breakers,
         metrics=metrics,
         lookup=clients.lookup,
+        limits=Limits(
+            counting=clients.limits,
+            local=LocalCounting(now_ms=wall_clock_ms),
+            breaker=breakers.redis,
+            metrics=metrics,
+            settings=settings,
+        ),
     )
 
 

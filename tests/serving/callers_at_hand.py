@@ -75,7 +75,7 @@ def claims(user_id: str = "u1", **others: Any) -> dict[str, Any]:
         "iss": ISSUER,
         "aud": AUDIENCE,
         "iat": now,
-        "exp": now + timedelta(minutes=5),
+        "exp": now + timedelta(hours=1),
         **others,
     }
     return {name: value for name, value in said.items() if value is not None}
