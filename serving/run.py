@@ -5,6 +5,7 @@ import uvicorn
 
 from serving.admission import refuse_if_exposed
 from serving.app import create_app
+from serving.tls import tls_files
 from settings import Settings
 
 BACKLOG = 2_048
@@ -27,6 +28,7 @@ def run(settings: Settings) -> None:
         server_header=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=STOP_WITHIN_S,
+        **tls_files(settings.serving),
     )
 
 
