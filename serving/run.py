@@ -17,6 +17,7 @@ def run(settings: Settings) -> None:
     configure_logging()
     app = create_app(settings)
     refuse_if_exposed(app.state.admission, settings)
+    tls = tls_files(settings.serving)
     uvicorn.run(
         app,
         host=settings.serving.host,
@@ -28,7 +29,8 @@ def run(settings: Settings) -> None:
         server_header=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=STOP_WITHIN_S,
-        **tls_files(settings.serving),
+        ssl_certfile=tls[0] if tls else None,
+        ssl_keyfile=tls[1] if tls else None,
     )
 
 

@@ -7,10 +7,10 @@ from settings import SettingsError
 from settings.model import ServingSettings
 
 
-def tls_files(serving: ServingSettings) -> dict[str, str]:
-    """What the HTTP server is told of TLS; nothing where it isn't wanted."""
+def tls_files(serving: ServingSettings) -> tuple[str, str] | None:
+    """The files with the certificate and its key, checked; None where TLS isn't wanted."""
     if not serving.tls_cert and not serving.tls_key:
-        return {}
+        return None
     for name, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
         if not getattr(serving, name):
             raise SettingsError(
@@ -18,7 +18,7 @@ def tls_files(serving: ServingSettings) -> dict[str, str]:
             )
     cert, key = (str(Path(name).expanduser()) for name in (serving.tls_cert, serving.tls_key))
     _check(cert, key)
-    return {"ssl_certfile": cert, "ssl_keyfile": key}
+    return cert, key
 
 
 def _check(cert: str, key: str) -> None:

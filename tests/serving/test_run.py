@@ -80,12 +80,14 @@ def listening(**tls: Any) -> Iterator[int]:
 
 
 def test_without_certificate_there_is_no_tls() -> None:
-    assert tls_files(serving()) == {}
+    assert tls_files(serving()) is None
 
 
 def test_a_client_that_trusts_the_certificate_is_answered(pair: tuple[Path, Path]) -> None:
     trusting = ssl.create_default_context(cafile=str(pair[0]))
-    with listening(**tls_files(serving(*pair))) as port:
+    files = tls_files(serving(*pair))
+    assert files is not None
+    with listening(ssl_certfile=files[0], ssl_keyfile=files[1]) as port:
         assert httpx.get(f"https://127.0.0.1:{port}", verify=trusting).status_code == 204
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"http://127.0.0.1:{port}")
