@@ -38,7 +38,7 @@ def _formatter(log_format: Literal["text", "json"]) -> logging.Formatter:
 
 
 def _for_people() -> structlog.dev.ConsoleRenderer:
-    """Tracebacks are plain: the default shows local variables, and so requests and their secrets."""
+    """Plain tracebacks: the default shows local variables, and so requests and their secrets."""
     return structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )

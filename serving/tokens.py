@@ -1,6 +1,6 @@
 """Users' tokens: signed by somebody else (JWT), checked here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -45,7 +45,7 @@ class TokenReader:
     """
 
     algorithm: str
-    key: str = ""
+    key: Any = field(repr=False)
     issuer: str = ""
     audience: str = ""
     leeway_s: float = 0
@@ -125,7 +125,8 @@ def _secret(serving: ServingSettings) -> str:
     return secret
 
 
-def _public_key(serving: ServingSettings) -> str:
+def _public_key(serving: ServingSettings) -> Any:
+    """The key, read once: that costs as much as to check a signature."""
     algorithm, file = serving.jwt_algorithm, serving.jwt_public_key
     if serving.jwt_secret.get_secret_value():
         raise SettingsError(
@@ -136,16 +137,15 @@ def _public_key(serving: ServingSettings) -> str:
         pem = Path(file).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"serving.jwt_public_key = {file!r}: can't be read: {error}") from error
-    _check_public(pem, algorithm, file)
-    return pem
+    return _parsed(pem, algorithm, file)
 
 
-def _check_public(pem: str, algorithm: str, file: str) -> None:
+def _parsed(pem: str, algorithm: str, file: str) -> Any:
     """Refuse a private key, which has no business here, and one of another kind."""
     if "PRIVATE KEY" in pem:
         raise SettingsError(f"serving.jwt_public_key = {file!r}: is a private key; give the public")
     try:
-        jwt.get_algorithm_by_name(algorithm).prepare_key(pem)
+        return jwt.get_algorithm_by_name(algorithm).prepare_key(pem)
     except (ValueError, TypeError, jwt.PyJWTError) as error:
         raise SettingsError(
             f"serving.jwt_public_key = {file!r}: is no key for {algorithm}: {error}"
