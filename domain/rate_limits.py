@@ -11,17 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import floor
 
+from schemas.rate_limits import Limit, Room
+
 WINDOW_MS = 1_000
 SLOT_MS = 100
 SLOTS = WINDOW_MS // SLOT_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """So many requests a second, of which `burst` may come at once."""
-
-    rate: float
-    burst: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +25,6 @@ class Usage:
     tokens: float
     at_ms: int
     slots: Mapping[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What may still be spent, and how long until one more may, and until all may."""
-
-    left: float
-    wait_ms: float
-    full_ms: float
 
 
 def at(usage: Usage | None, limit: Limit, now_ms: int) -> Usage:

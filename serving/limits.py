@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal, Protocol
 
-from domain.rate_limits import Limit, Room, Usage, at, room, spent, whole
+from domain.rate_limits import Usage, at, room, spent, whole
+from schemas.rate_limits import Limit, Room
 from serving.breaker import Breaker, DependencyUnavailableError
 from serving.callers import Caller
 from serving.errors import ApiError

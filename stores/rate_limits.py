@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from domain.rate_limits import Limit, Room
+from schemas.rate_limits import Limit, Room
 from schemas.redis_keys import RATE_LIMIT, RATE_LIMIT_TOTAL
 from stores.redis_server import RedisReader
 

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.rate_limits import Limit, Usage, at, in_window, room, spent
+from domain.rate_limits import Usage, at, in_window, room, spent
+from schemas.rate_limits import Limit
 
 TEN = Limit(10, 10)
 

@@ -9,7 +9,7 @@ import httpx
 import jsonschema
 import pytest
 
-from domain.rate_limits import Limit
+from schemas.rate_limits import Limit
 from serving.app import create_app
 from serving.callers import anybody, of_key
 from serving.limits import Limits, LocalCounting, claim_of

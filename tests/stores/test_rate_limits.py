@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import redis
 
-from domain.rate_limits import Limit, Usage, at, room, spent
+from domain.rate_limits import Usage, at, room, spent
+from schemas.rate_limits import Limit
 from stores.errors import StoreUnavailable
 from stores.rate_limits import Claim, RateLimitStore
 
