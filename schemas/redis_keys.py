@@ -157,6 +157,19 @@ EMBED_UPDATE = RedisKey(
 BANDIT_DEDUP = RedisKey(
     pattern="bandit_dedup:{}:{}:{}", kind="string", ttl_s=MINUTE_S, holds="1 for a reward applied"
 )
+RATE_LIMIT = RedisKey(
+    pattern="limit:{}:{}:{}",
+    kind="string",
+    ttl_s=10,
+    holds="JSON of tokens left, time in ms, then tenths of a second and requests in each; of a "
+    "tier, an endpoint and a user",
+)
+RATE_LIMIT_TOTAL = RedisKey(
+    pattern="limit_total:{}:{}",
+    kind="string",
+    ttl_s=10,
+    holds="the same, of all users of a tier at an endpoint",
+)
 WRITERS_MARK = RedisKey(
     pattern="writers:mark",
     kind="string",

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import FastAPI, Header, Path, Request, Response, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
 from domain.experiment_header import EXPERIMENT_HEADER, header_text
 from schemas.collections import ID_MAX_LENGTH
 from schemas.types import Impression
 from serving import errors, recommendations
-from serving.admin import require_admin
+from serving.access import GuardedRoute, check_reach
+from serving.admission import admission_of
 from serving.answers import (
     ErrorAnswer,
     FeedbackAnswer,
@@ -24,7 +25,8 @@ from serving.answers import (
     ReadyAnswer,
 )
 from serving.described import Described
-from serving.errors import unavailable
+from serving.errors import ApiError, unavailable
+from serving.experiment_answers import ExperimentAnswer
 from serving.gate import Gate
 from serving.interaction_answers import InteractionsAnswer, NegativeFeedbackAnswer
 from serving.interaction_requests import InteractionsRequest, NegativeFeedbackRequest
@@ -42,6 +44,7 @@ from serving.requests import FeedbackRequest, PersonalizeRequest
 from serving.service import Service, running, wall_clock_ms
 from settings import Settings
 from stores.errors import StoreError
+from stores.lake.errors import LakeError
 
 JSON = "application/json"
 DESCRIPTION = """
@@ -53,8 +56,11 @@ nothing is known gets popular, trending and new items (`metadata.cold_start`).
 """
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "The request can't be read or has a wrong value"},
+    401: {"model": ErrorAnswer, "description": "No key or token that is taken here"},
+    403: {"model": ErrorAnswer, "description": "The key or token doesn't reach so far"},
     413: {"model": ErrorAnswer, "description": "The body is too large"},
     415: {"model": ErrorAnswer, "description": "The body is not JSON"},
+    429: {"model": ErrorAnswer, "description": "Too many requests a second; see Retry-After"},
     500: {"model": ErrorAnswer, "description": "A fault of the service"},
     503: {"model": ErrorAnswer, "description": "Can't be done now; see Retry-After"},
 }
@@ -78,8 +84,14 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/feedback/negative": NegativeFeedbackRequest,
     "/interactions": InteractionsRequest,
 }
+EXPERIMENT = "/v1/experiments/{experiment_id}"
 DEBUG_USER = "/v1/debug/users/{user_id:path}"
-ADMIN = HTTPBearer(auto_error=False, description="The setting serving.admin_token")
+BEARER = HTTPBearer(
+    auto_error=False,
+    description="A key of `freshet key create`, a user's token, or the setting serving.admin_token",
+)
+# It only tells OpenAPI; serving.access has asked by then.
+SECURED = [Security(BEARER)]
 PATHS = (*BODIES, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
 
 
@@ -97,6 +109,8 @@ def create_app(settings: Settings) -> FastAPI:
         title="freshet", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     app.state.metrics = metrics
+    app.state.admission = admission_of(settings)
+    app.router.route_class = GuardedRoute
     errors.install(app, metrics, BODIES)
     app.add_middleware(Gate, metrics=metrics, paths=PATHS)
     _add_routes(app)
@@ -108,6 +122,7 @@ def _add_routes(app: FastAPI) -> None:
         "/v1/personalize",
         response_model=PersonalizeAnswer,
         responses=REFUSALS,
+        dependencies=SECURED,
         summary="A list for a user",
     )(personalize)
     app.post(
@@ -115,6 +130,7 @@ def _add_routes(app: FastAPI) -> None:
         status_code=202,
         response_model=FeedbackAnswer,
         responses=REFUSALS_ONCE,
+        dependencies=SECURED,
         summary="What a user did",
     )(feedback)
     app.post(
@@ -122,6 +138,7 @@ def _add_routes(app: FastAPI) -> None:
         status_code=202,
         response_model=NegativeFeedbackAnswer,
         responses=REFUSALS_ONCE,
+        dependencies=SECURED,
         summary="What a user doesn't want to see",
     )(negative_feedback)
     app.post(
@@ -129,29 +146,42 @@ def _add_routes(app: FastAPI) -> None:
         status_code=202,
         response_model=InteractionsAnswer,
         responses=REFUSALS_ONCE,
+        dependencies=SECURED,
         summary="One interaction of a user, or several",
     )(interact)
     app.post(
         "/v1/recommendations",
         response_model=RecommendationAnswer,
         responses=REFUSALS,
+        dependencies=SECURED,
         summary="Recommendations for a user",
     )(recommend)
     app.post(
         "/v1/similar",
         response_model=SimilarAnswer,
         responses={**REFUSALS, 404: {"model": ErrorAnswer, "description": "No such item"}},
+        dependencies=SECURED,
         summary="What is like an item",
     )(similar)
     app.get(
         DEBUG_USER,
         response_model=KnownUserAnswer,
         responses={
-            403: {"model": ErrorAnswer, "description": "Not the admin token, or none is set"},
-            **{status: REFUSALS[status] for status in (400, 500, 503)},
+            **{status: REFUSALS[status] for status in (400, 401, 403, 500, 503)},
         },
+        dependencies=SECURED,
         summary="What is known of a user",
     )(known_user)
+    app.get(
+        EXPERIMENT,
+        response_model=ExperimentAnswer,
+        responses={
+            **{status: REFUSALS[status] for status in (400, 401, 403, 500, 503)},
+            404: {"model": ErrorAnswer, "description": "No such experiment"},
+        },
+        dependencies=SECURED,
+        summary="What an experiment shows so far",
+    )(experiment)
     app.get("/healthz", response_model=HealthAnswer, summary="The process is alive")(healthz)
     app.get(
         "/readyz",
@@ -169,10 +199,15 @@ async def personalize(body: PersonalizeRequest, request: Request) -> Response:
     `items` is in the order of the list; `score` is the ranker's, between 0 and 1, and need not
     fall, since variety and exploration have a say in the order.
     """
-    service = _service(request)
-    answer, impression = await service.pipeline.personalize(body, request_id=current_request_id())
+    caller, service = check_reach(request, body.user_id), _service(request)
+    limit = await service.limits.admit(caller, "personalize", body.user_id)
+    answer, impression = await service.pipeline.personalize(
+        body, request_id=current_request_id(), degrade=limit.degrade
+    )
     service.impressions.put(impression)
-    return Response(orjson.dumps(answer), media_type=JSON, headers=told_arms(impression))
+    return Response(
+        orjson.dumps(answer), media_type=JSON, headers={**limit.headers, **told_arms(impression)}
+    )
 
 
 async def feedback(
@@ -184,8 +219,10 @@ async def feedback(
 
     The same action on the same item with the same `request_id` counts once a minute.
     """
-    accepted = await _service(request).intake.accept(body, idempotency_key=idempotency_key)
-    return Response(accepted, status_code=202, media_type=JSON)
+    caller, service = check_reach(request, body.user_id), _service(request)
+    limit = await service.limits.admit(caller, "feedback", body.user_id)
+    accepted = await service.intake.accept(body, idempotency_key=idempotency_key)
+    return Response(accepted, status_code=202, media_type=JSON, headers=limit.headers)
 
 
 async def negative_feedback(
@@ -196,10 +233,13 @@ async def negative_feedback(
     Against an item it counts as a dismissal, with the type and the reason beside it in the log;
     against a category as a preference. The same counts once a minute, for 24 h.
     """
-    taken = await _service(request).intake.take(
+    caller, service = check_reach(request, body.user_id), _service(request)
+    limit = await service.limits.admit(caller, "feedback", body.user_id)
+    taken = await service.intake.take(
         partial(told_by_negative, body), idempotency_key=idempotency_key
     )
-    return Response(orjson.dumps(negative_answer(body, taken)), status_code=202, media_type=JSON)
+    answer = orjson.dumps(negative_answer(body, taken))
+    return Response(answer, status_code=202, media_type=JSON, headers=limit.headers)
 
 
 async def interact(
@@ -210,9 +250,12 @@ async def interact(
     The same type on the same item in the same minute counts once in 24 h, unless each has an
     `interaction_id` of its own.
     """
+    caller, service = check_reach(request, body.user_id), _service(request)
+    limit = await service.limits.admit(caller, "feedback", body.user_id)
     tell = partial(told_by_interactions, body, idempotency_key=idempotency_key)
-    taken = await _service(request).intake.take(tell, idempotency_key=idempotency_key)
-    return Response(orjson.dumps(interactions_answer(taken)), status_code=202, media_type=JSON)
+    taken = await service.intake.take(tell, idempotency_key=idempotency_key)
+    answer = orjson.dumps(interactions_answer(taken))
+    return Response(answer, status_code=202, media_type=JSON, headers=limit.headers)
 
 
 async def recommend(body: RecommendationRequest, request: Request) -> Response:
@@ -220,14 +263,18 @@ async def recommend(body: RecommendationRequest, request: Request) -> Response:
 
     `metadata.retrieval_sources` counts the items that each source brought.
     """
-    service = _service(request)
+    caller, service = check_reach(request, body.user_id), _service(request)
+    limit = await service.limits.admit(caller, "personalize", body.user_id)
     answer, impression = await service.pipeline.personalize(
         recommendations.personalize_request(body),
         request_id=current_request_id(),
         body=recommendations.body,
+        degrade=limit.degrade,
     )
     service.impressions.put(impression)
-    return Response(orjson.dumps(answer), media_type=JSON, headers=told_arms(impression))
+    return Response(
+        orjson.dumps(answer), media_type=JSON, headers={**limit.headers, **told_arms(impression)}
+    )
 
 
 async def similar(body: SimilarRequest, request: Request) -> Response:
@@ -237,23 +284,58 @@ async def similar(body: SimilarRequest, request: Request) -> Response:
     what the user likes has a say in the order. Where nothing is like the item, popular items of its
     category come, and `metadata.fallbacks` says so.
     """
-    answer = await _service(request).similar.answer(body, request_id=current_request_id())
-    return Response(orjson.dumps(answer), media_type=JSON)
+    service, caller = _service(request), request.state.caller
+    if body.user_id:
+        check_reach(request, body.user_id)
+    limit = await service.limits.check(caller, "personalize", body.user_id or body.item_id)
+    if not limit.allowed:
+        raise limit.refusal()
+    answer = await service.similar.answer(body, request_id=current_request_id())
+    return Response(orjson.dumps(answer), media_type=JSON, headers=limit.headers)
 
 
 async def known_user(
     request: Request,
     user_id: Annotated[str, Path(min_length=1, max_length=ID_MAX_LENGTH)],
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(ADMIN)] = None,
 ) -> Response:
     """Decode all that the stores hold of a user, as of now; for administrators only."""
+    check_reach(request, user_id)
     service = _service(request)
-    require_admin(credentials.credentials if credentials else "", service.admin_token)
     try:
         told = await service.lookup.known(user_id, now_ms=wall_clock_ms())
     except StoreError as error:
         raise unavailable(str(error), hint="try again in a moment", retry_after_s=1) from error
     return Response(orjson.dumps(told, option=orjson.OPT_NON_STR_KEYS), media_type=JSON)
+
+
+async def experiment(
+    request: Request, experiment_id: Annotated[str, Path(min_length=1, max_length=ID_MAX_LENGTH)]
+) -> Response:
+    """Compare the arms of an experiment; it may be asked as often as you like.
+
+    Intervals and p-values hold however often one looks. An answer is at most a minute old. For
+    administrators only.
+    """
+    service = _service(request)
+    found = service.experiments.current.named(experiment_id) if service.experiments else None
+    if found is None:
+        raise _no_experiment(experiment_id)
+    try:
+        readout = await service.readouts.of(found)
+    except (LakeError, StoreError) as error:
+        raise unavailable(str(error), hint="try again in a moment", retry_after_s=10) from error
+    answer = ExperimentAnswer.of(readout, now_ms=wall_clock_ms())
+    return Response(answer.model_dump_json(), media_type=JSON)
+
+
+def _no_experiment(experiment_id: str) -> ApiError:
+    return ApiError(
+        404,
+        "unknown_experiment",
+        message=f"there is no experiment {errors.shown(experiment_id)}",
+        field="experiment_id",
+        hint="name one of the file that serving.experiments_file names",
+    )
 
 
 async def healthz() -> Response:

@@ -20,6 +20,7 @@ from stores.feedback_memory import FeedbackMemory
 from stores.neighbors import NeighborsReader
 from stores.online import OnlineReader
 from stores.posteriors import PosteriorReader
+from stores.rate_limits import RateLimitStore
 from stores.vectors import VectorReader
 
 CLIENT_ID = "freshet-api"
@@ -43,6 +44,7 @@ class Clients:
     neighbors: NeighborsReader
     posteriors: PosteriorReader
     memory: FeedbackMemory
+    limits: RateLimitStore
     vectors: VectorReader
     lookup: UserLookup
     ranker: Ranker
@@ -85,6 +87,7 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
             neighbors=await enter(NeighborsReader(redis.url, timeout_ms=redis.timeout_ms)),
             posteriors=await enter(PosteriorReader(redis.url, timeout_ms=redis.timeout_ms)),
             memory=await enter(FeedbackMemory(redis.url, timeout_ms=redis.timeout_ms)),
+            limits=await enter(RateLimitStore(redis.url, timeout_ms=redis.timeout_ms)),
             vectors=await enter(
                 VectorReader(
                     milvus.uri,

@@ -41,11 +41,19 @@ class Pipeline:
     experiments: Callable[[], Experiments] = Experiments
 
     async def personalize(
-        self, request: PersonalizeRequest, *, request_id: str, body: Body = answer.body
+        self,
+        request: PersonalizeRequest,
+        *,
+        request_id: str,
+        body: Body = answer.body,
+        degrade: bool = False,
     ) -> tuple[dict[str, Any], Impression]:
-        """The answer to a request, in the shape that `body` gives it, and its impression."""
+        """The answer to a request, in the shape that `body` gives it, and its impression.
+
+        A degraded one asks nobody: without any time, each stage does with what is in the process.
+        """
         trace = Trace()
-        deadline = Deadline(self.deadline_s)
+        deadline = Deadline(0.0 if degrade else self.deadline_s)
         with trace.stage("admit"):
             require_items(self.catalog)
             now_ms = self.now_ms()
@@ -56,6 +64,8 @@ class Pipeline:
                 deadline=deadline,
                 assignments=self.experiments().assigned(request.user_id, at_ms=now_ms),
             )
+        if degrade:
+            trace.fallbacks.append("admit:rate_limited")
         chosen = await self._choose(admitted, trace)
         with trace.stage("answer"):
             impression = answer.impression(chosen, self.catalog, trace)

@@ -3,7 +3,9 @@
 import structlog
 import uvicorn
 
+from serving.admission import refuse_if_exposed
 from serving.app import create_app
+from serving.tls import tls_files
 from settings import Settings
 
 BACKLOG = 2_048
@@ -13,8 +15,11 @@ STOP_WITHIN_S = 10
 def run(settings: Settings) -> None:
     """Serve."""
     configure_logging()
+    app = create_app(settings)
+    refuse_if_exposed(app.state.admission, settings)
+    tls = tls_files(settings.serving)
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.serving.host,
         port=settings.serving.port,
         loop="uvloop",
@@ -24,6 +29,8 @@ def run(settings: Settings) -> None:
         server_header=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=STOP_WITHIN_S,
+        ssl_certfile=tls[0] if tls else None,
+        ssl_keyfile=tls[1] if tls else None,
     )
 
 

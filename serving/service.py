@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pydantic import SecretStr
-
 from domain.bandit import BanditRules
 from domain.events import EventLimits
 from domain.experiments import Experiments
@@ -26,9 +24,11 @@ from serving.feedback import FeedbackIntake
 from serving.follow import CatalogFollower
 from serving.impressions import ImpressionLog
 from serving.known_user import UserLookup
+from serving.limits import Limits, LocalCounting
 from serving.metrics import Metrics
 from serving.pipeline import Pipeline
 from serving.rankings import Rankings
+from serving.readouts import Ledger, Readouts
 from serving.rpc.server import listening
 from serving.similar import SimilarItems
 from serving.stages.candidates import CandidateStage
@@ -57,7 +57,8 @@ class Service:
     metrics: Metrics
     lookup: UserLookup
     experiments: ExperimentsFollower | None
-    admin_token: SecretStr
+    readouts: Readouts
+    limits: Limits
 
 
 @asynccontextmanager
@@ -102,7 +103,20 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
         metrics=metrics,
         lookup=clients.lookup,
         experiments=experiments,
-        admin_token=settings.serving.admin_token,
+        readouts=Readouts(
+            Ledger(
+                lake=settings.lake_directory,
+                server=settings.lake.clickhouse.get_secret_value(),
+                timeout_s=settings.lake.timeout_s,
+            )
+        ),
+        limits=Limits(
+            counting=clients.limits,
+            local=LocalCounting(now_ms=wall_clock_ms),
+            breaker=breakers.redis,
+            metrics=metrics,
+            settings=settings,
+        ),
     )
 
 

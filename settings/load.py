@@ -26,7 +26,8 @@ def load_settings(
 ) -> Settings:
     """Settings from `file` (else $FRESHET_CONFIG, else ./freshet.toml if there), then environment.
 
-    A key `port` of section `kafka` is `FRESHET_KAFKA__PORT` in the environment.
+    A key `port` of section `kafka` is `FRESHET_KAFKA__PORT` in the environment, and one of a
+    section within a section has both before it, as `FRESHET_LIMITS__FREE__PERSONALIZE`.
     """
     environment = os.environ if environ is None else environ
     chosen = file or _file_from(environment)
@@ -114,11 +115,12 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> None:
     for name, text in environment.items():
         if not name.startswith(ENV_PREFIX) or name == FILE_VARIABLE:
             continue
-        section, _, key = name.removeprefix(ENV_PREFIX).lower().partition("__")
-        if not key:
-            values[section] = text
-        elif isinstance(values.setdefault(section, {}), dict):
-            values[section][key] = text
+        *sections, key = name.removeprefix(ENV_PREFIX).lower().split("__")
+        table: Any = values
+        for section in sections:
+            table = table.setdefault(section, {}) if isinstance(table, dict) else None
+        if isinstance(table, dict):
+            table[key] = text
 
 
 def _explain(error: ValidationError) -> str:

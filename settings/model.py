@@ -3,15 +3,20 @@
 Engine keys of Flink (checkpoints, restart, memory) live in `flink-conf/` and nowhere here.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 PositiveMs = Annotated[int, Field(gt=0, le=3_600_000)]
+Rate = Annotated[int, Field(ge=1, le=10_000_000)]
 
 LOOPBACK = "127.0.0.1"
+JwtAlgorithm = Literal[
+    "", "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"
+]
 RECORD_SCHEMES = ("postgresql://", "sqlite:///")
 
 
@@ -242,6 +247,88 @@ class ServingSettings(Section):
     admin_token: SecretStr = Field(
         SecretStr(""), description="opens /v1/debug to who sends it; empty: closed to all"
     )
+    keys_file: str = Field(
+        "", description="TOML file that `freshet key` writes; empty: no keys are needed"
+    )
+    allow_open: bool = Field(
+        default=False, description="serve without keys and tokens on an address others can reach"
+    )
+    jwt_algorithm: JwtAlgorithm = Field(
+        "", description="the one that users' tokens are signed with; empty: none are taken"
+    )
+    jwt_secret: SecretStr = Field(SecretStr(""), description="for HS256 to HS512")
+    jwt_public_key: str = Field("", description="PEM file, for the other algorithms")
+    jwt_issuer: str = Field("", description="what the tokens' iss must be")
+    jwt_audience: str = Field("", description="what the tokens' aud must be or contain")
+    jwt_leeway_s: float = Field(10, ge=0, le=300, description="clocks may differ by so much")
+    on_limit: Literal["refuse", "degrade"] = Field(
+        "refuse", description="over its limit a list is refused, or made of popular items"
+    )
+    tls_cert: str = Field("", description="PEM file with the certificate and its chain")
+    tls_key: str = Field("", description="PEM file with its private key")
+
+
+class TierLimits(Section):
+    """Requests a second: of one user, and of all users of the tier together."""
+
+    personalize: Rate
+    personalize_total: Rate
+    feedback: Rate
+    feedback_total: Rate
+    explain: Rate
+    explain_total: Rate
+
+
+DOCUMENT_LIMITS: Mapping[str, Mapping[str, int]] = {
+    "premium": {
+        "personalize": 1_000,
+        "personalize_total": 100_000,
+        "feedback": 5_000,
+        "feedback_total": 500_000,
+        "explain": 100,
+        "explain_total": 10_000,
+    },
+    "standard": {
+        "personalize": 100,
+        "personalize_total": 50_000,
+        "feedback": 500,
+        "feedback_total": 100_000,
+        "explain": 10,
+        "explain_total": 5_000,
+    },
+    "free": {
+        "personalize": 10,
+        "personalize_total": 10_000,
+        "feedback": 50,
+        "feedback_total": 20_000,
+        "explain": 1,
+        "explain_total": 1_000,
+    },
+}
+
+
+class LimitSettings(Section):
+    """How many requests a second are answered, by tier."""
+
+    open_tier: Literal["", "premium", "standard", "free"] = Field(
+        "", description="for those who need no key, where none are needed; empty: no limits"
+    )
+    burst_s: float = Field(
+        1,
+        ge=1,
+        le=5,
+        description="quiet seconds that may be made up for at once; 1: no second has more than "
+        "its limit",
+    )
+    premium: TierLimits = TierLimits(**DOCUMENT_LIMITS["premium"])
+    standard: TierLimits = TierLimits(**DOCUMENT_LIMITS["standard"])
+    free: TierLimits = TierLimits(**DOCUMENT_LIMITS["free"])
+
+    @field_validator(*DOCUMENT_LIMITS, mode="before")
+    @classmethod
+    def _as_documented(cls, given: Any, tier: ValidationInfo) -> Any:
+        """What isn't set stays as the document has it."""
+        return {**DOCUMENT_LIMITS[str(tier.field_name)], **given} if type(given) is dict else given
 
 
 class LakeSettings(Section):
@@ -300,6 +387,7 @@ class Settings(Section):
     streams: StreamSettings = StreamSettings()
     writers: WriterSettings = WriterSettings()
     serving: ServingSettings = ServingSettings()
+    limits: LimitSettings = LimitSettings()
     lake: LakeSettings = LakeSettings()
     records: RecordSettings = RecordSettings()
 

@@ -102,6 +102,16 @@ class ServerSql:
 
 
 @contextmanager
+def answering(lake: Path, *, server: str, timeout_s: float) -> Iterator[Answering]:
+    """The ClickHouse server of this URL, or without one ClickHouse as a library on the files."""
+    if server:
+        yield ServerSql(server, timeout_s=timeout_s)
+        return
+    with local_sql(lake) as local:
+        yield local
+
+
+@contextmanager
 def local_sql(lake: Path) -> Iterator[LocalSql]:
     """Views over the files of a lake; inside, none of them is deleted."""
     try:

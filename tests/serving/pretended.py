@@ -17,6 +17,7 @@ from serving.catalog import Catalog
 from serving.clients import Clients
 from serving.deadline import Deadline
 from serving.known_user import described
+from serving.limits import LocalCounting
 from serving.metrics import Metrics
 from serving.ranker import Ranking
 from serving.requests import PersonalizeRequest
@@ -27,6 +28,7 @@ from stores.errors import LogUnavailable, StoreUnavailable
 from stores.feedback_memory import Deed, Remembered
 from stores.neighbors import NeighborsView
 from stores.posteriors import PosteriorView
+from stores.rate_limits import Claim, Counted
 from stores.vectors import EVERYTHING, ItemFilter
 from stores.views import ItemView, UserView
 
@@ -319,6 +321,17 @@ class PretendedMemory(PretendedServer):
 
 
 @dataclass
+class PretendedLimits(PretendedServer):
+    """Counts as Redis does, at a time that stands still."""
+
+    local: LocalCounting = field(default_factory=lambda: LocalCounting(now_ms=lambda: NOW_MS))
+
+    async def take(self, claim: Claim) -> Counted:
+        await self._answer("Redis")
+        return self.local.take(claim)
+
+
+@dataclass
 class PretendedLookup:
     """Says of every user that nothing is known."""
 
@@ -342,6 +355,7 @@ class Outside:
     event_log: PretendedLog = field(default_factory=PretendedLog)
     memory: PretendedMemory = field(default_factory=PretendedMemory)
     lookup: PretendedLookup = field(default_factory=PretendedLookup)
+    limits: PretendedLimits = field(default_factory=PretendedLimits)
     metrics: Metrics = field(default_factory=Metrics)
     settings: Settings = field(default_factory=Settings)
 
@@ -355,6 +369,7 @@ class Outside:
             memory=cast("Any", self.memory),
             vectors=cast("Any", self.vectors),
             lookup=cast("Any", self.lookup),
+            limits=cast("Any", self.limits),
             ranker=cast("Any", self.ranker),
             event_log=cast("Any", self.event_log),
         )

@@ -1,8 +1,9 @@
 """The published contract: up to date, and kept by real answers of every endpoint."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,21 @@ import pytest
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
+from serving.admission import admission_of
 from serving.app import BODIES, create_app
 from serving.gate import MAX_BODY_BYTES
 from serving.publish import CONTRACT, contract, main
+from serving.readouts import Ledger, Readouts
 from settings import Settings
+from settings.model import TierLimits
+from tests.serving.callers_at_hand import bearer, guarded, token
+from tests.serving.compared import fill, following
 from tests.serving.pretended import Outside, item, known_user, shop
 
 TOKEN = "open-sesame"
+KNOWS_ADMINISTRATORS = Settings.model_validate({"serving": {"admin_token": TOKEN}})
+ONE_A_SECOND = dict.fromkeys(TierLimits.model_fields, 1)
+READ_OUT = "/v1/experiments/{experiment_id}"
 LOOK = "/v1/debug/users/{user_id}"
 JSON = {"content-type": "application/json"}
 POSTS = tuple(BODIES)
@@ -41,7 +50,7 @@ class Case:
     status: int
     method: str = "post"
     body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     state: str = "well"
 
     def __str__(self) -> str:
@@ -79,6 +88,11 @@ def refused() -> Iterator[Case]:
         yield Case(path=path, status=415, headers={"content-type": "text/plain"})
         yield Case(path=path, status=500, body=any_body(path), state="broken")
         yield Case(path=path, status=503, body=any_body(path), state="starting")
+    for path in POSTS:
+        body = {**any_body(path), "user_id": "u1"}
+        yield Case(path=path, status=401, body=body, state="guarded")
+        yield Case(path=path, status=403, body=body, headers=bearer(token("u2")), state="guarded")
+        yield Case(path=path, status=429, body=body, headers=bearer(token("u1")), state="limited")
     for path, body in TOLD.items():
         other = {**body, "session_id": "another"}
         yield Case(path=path, status=409, body=other, state="key used")
@@ -88,10 +102,16 @@ def looked() -> Iterator[Case]:
     """What is read rather than told."""
     allowed = {"authorization": f"Bearer {TOKEN}"}
     yield Case(method="get", path=LOOK, status=200, headers=allowed)
+    yield Case(method="get", path=LOOK, status=401, state="guarded")
     yield Case(method="get", path=LOOK, status=403)
     yield Case(method="get", path=LOOK, status=400, headers=allowed, state="long")
     yield Case(method="get", path=LOOK, status=500, headers=allowed, state="broken")
     yield Case(method="get", path=LOOK, status=503, headers=allowed, state="starting")
+    for state, status in (("compared", 200), ("well", 404), ("long", 400), ("no lake", 503)):
+        yield Case(method="get", path=READ_OUT, status=status, headers=allowed, state=state)
+    yield Case(method="get", path=READ_OUT, status=500, headers=allowed, state="broken")
+    yield Case(method="get", path=READ_OUT, status=403)
+    yield Case(method="get", path=READ_OUT, status=401, state="guarded")
     for path in ("/healthz", "/readyz", "/metrics"):
         yield Case(method="get", path=path, status=200)
     yield Case(method="get", path="/readyz", status=503, state="empty")
@@ -121,7 +141,7 @@ def published() -> dict[str, Any]:
 
 @pytest.fixture
 def outside() -> Outside:
-    made = Outside(settings=Settings.model_validate({"serving": {"admin_token": TOKEN}}))
+    made = Outside(settings=KNOWS_ADMINISTRATORS)
     made.online.users["u1"] = known_user()
     made.neighbors.beside["mug-0"] = {"lamp-1": 0.02}
     return made
@@ -130,12 +150,13 @@ def outside() -> Outside:
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
     """One for all cases, since making it takes longer than any answer."""
-    return create_app(Settings())
+    return create_app(KNOWS_ADMINISTRATORS)
 
 
 @pytest.fixture
 async def client(app: FastAPI, outside: Outside) -> AsyncIterator[httpx.AsyncClient]:
     outside.metrics = app.state.metrics
+    app.state.admission = admission_of(KNOWS_ADMINISTRATORS)
     app.state.service = outside.service([*shop(), item("plain")])
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as opened:
@@ -149,8 +170,9 @@ async def bring_into(
     client: httpx.AsyncClient,
     outside: Outside,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    """Let the service be in some trouble."""
+    """Let the service be in some trouble, or closed."""
     if state == "alone":
         for one in (outside.online, outside.vectors, outside.ranker, outside.neighbors):
             one.away = True
@@ -158,17 +180,38 @@ async def bring_into(
         outside.event_log.away = True
     elif state == "broken":
         monkeypatch.setattr("serving.app._service", lambda _: 1 / 0)
+    elif state == "key used":
+        for path, body in TOLD.items():
+            assert (await client.post(path, json=body)).status_code in {202, 409}
+    else:
+        serve_otherwise(state, app, outside, tmp_path)
+
+
+def serve_otherwise(state: str, app: FastAPI, outside: Outside, directory: Path) -> None:
+    """Give the application another service, or other callers."""
+    if state in {"guarded", "limited"}:
+        app.state.admission = admission_of(guarded(directory))
+    if state == "limited":
+        outside.settings = Settings.model_validate({"limits": {"free": ONE_A_SECOND}})
+        app.state.service = outside.service()
     elif state == "starting":
         app.state.service = None
     elif state == "empty":
         app.state.service = outside.service([])
-    elif state == "key used":
-        for path, body in TOLD.items():
-            assert (await client.post(path, json=body)).status_code in {202, 409}
+    elif state in {"compared", "no lake"}:
+        lake = directory / "lake"
+        if state == "compared":
+            fill(lake)
+        service = replace(outside.service(), experiments=following(directory))
+        ledger = Ledger(lake=lake)
+        readouts = Readouts(ledger, executor=lambda: ThreadPoolExecutor(1))
+        app.state.service = replace(service, readouts=readouts)
 
 
 async def send(client: httpx.AsyncClient, case: Case) -> httpx.Response:
-    path = case.path.replace("{user_id}", "x" * 300 if case.state == "long" else "u1")
+    user_id = "x" * 300 if case.state == "long" else "u1"
+    experiment = "x" * 300 if case.state == "long" else "ranking"
+    path = case.path.replace("{user_id}", user_id).replace("{experiment_id}", experiment)
     content = None if case.method == "get" else json.dumps(case.body)
     headers = case.headers if case.method == "get" else {**JSON, **case.headers}
     return await client.request(case.method, path, content=content, headers=headers)
@@ -181,10 +224,13 @@ async def test_answers_keep_the_contract(
     outside: Outside,
     published: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     case: Case,
 ) -> None:
-    await bring_into(case.state, app, client, outside, monkeypatch)
+    await bring_into(case.state, app, client, outside, monkeypatch, tmp_path)
     answer = await send(client, case)
+    if case.state == "limited":
+        answer = await send(client, case)
     assert answer.status_code == case.status, answer.text
     promised = published["paths"][case.path][case.method]["responses"][str(case.status)]
     if "content" in promised:

@@ -23,6 +23,12 @@ def test_the_environment_wins_over_the_file(file: Path) -> None:
     assert (found.kafka.port, found.kafka.controller_port) == (3333, 2222)
 
 
+def test_a_key_of_a_section_within_a_section_from_the_environment() -> None:
+    found = load_settings(environ={"FRESHET_LIMITS__FREE__PERSONALIZE": "3"})
+    assert found.limits.free.personalize == 3
+    assert found.limits.free.feedback == Settings().limits.free.feedback
+
+
 def test_a_key_without_a_section_from_the_environment(file: Path) -> None:
     assert load_settings(environ={"FRESHET_DATA_DIR": "/data"}).data_dir == Path("/data")
 
