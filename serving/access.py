@@ -26,6 +26,14 @@ ACCESS: dict[str, Scope | None] = {
 }
 
 
+# The same of the calls over gRPC.
+CALLS: dict[str, Scope] = {
+    "Sample": "serve",
+    "GetParameters": "serve",
+    "UpdatePosterior": "feedback",
+}
+
+
 class GuardedRoute(APIRoute):
     """A route that asks who is there before it reads what they sent."""
 

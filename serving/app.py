@@ -97,11 +97,11 @@ PATHS = (*BODIES, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; its connections open with its lifespan."""
-    metrics = Metrics()
+    metrics, admission = Metrics(), admission_of(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running(settings, metrics) as service:
+        async with running(settings, metrics, admission) as service:
             app.state.service = service
             yield
 
@@ -109,7 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="freshet", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
     app.state.metrics = metrics
-    app.state.admission = admission_of(settings)
+    app.state.admission = admission
     app.router.route_class = GuardedRoute
     errors.install(app, metrics, BODIES)
     app.add_middleware(Gate, metrics=metrics, paths=PATHS)

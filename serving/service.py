@@ -13,6 +13,7 @@ from uuid import uuid4
 from domain.bandit import BanditRules
 from domain.events import EventLimits
 from domain.experiments import Experiments
+from serving.admission import Admission
 from serving.bandit.beliefs import BeliefReader
 from serving.bandit.rewards import RewardIntake, turns_of
 from serving.bandit.service import BanditService
@@ -62,7 +63,9 @@ class Service:
 
 
 @asynccontextmanager
-async def running(settings: Settings, metrics: Metrics) -> AsyncIterator[Service]:
+async def running(
+    settings: Settings, metrics: Metrics, admission: Admission
+) -> AsyncIterator[Service]:
     """The service with its background work; on the way out the impressions are written."""
     async with opened(settings) as clients:
         service = assemble(clients, settings, metrics)
@@ -82,7 +85,11 @@ async def running(settings: Settings, metrics: Metrics) -> AsyncIterator[Service
             *(breaker.run() for breaker in breakers),
         ):
             async with listening(
-                service.bandit, host=asked_at.host, port=asked_at.grpc_port, metrics=metrics
+                service.bandit,
+                host=asked_at.host,
+                port=asked_at.grpc_port,
+                admission=admission,
+                metrics=metrics,
             ):
                 yield service
             await service.impressions.drain(timeout_s=DRAIN_S)

@@ -10,9 +10,19 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
+from serving.access import CALLS
+from serving.admission import Admission
+from serving.errors import ApiError
 from serving.metrics import Metrics
 from serving.request_scope import begin_request
-from serving.rpc.refusals import REQUEST_ID, RefusedCallError, internal, unreadable
+from serving.rpc.refusals import (
+    REQUEST_ID,
+    RefusedCallError,
+    forbidden,
+    internal,
+    unauthenticated,
+    unreadable,
+)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -32,8 +42,9 @@ class CallGate(grpc.aio.ServerInterceptor):
     Messages are read here: read by gRPC itself, one that isn't UTF-8 would be INTERNAL.
     """
 
-    def __init__(self, service: str, *, metrics: Metrics) -> None:
+    def __init__(self, service: str, *, admission: Admission, metrics: Metrics) -> None:
         self._service = service
+        self._admission = admission
         self._metrics = metrics
 
     async def intercept_service(
@@ -56,6 +67,7 @@ class CallGate(grpc.aio.ServerInterceptor):
             request_id = begin_request()
             try:
                 with structlog.contextvars.bound_contextvars(request_id=request_id):
+                    self._let_in(method, context)
                     answer = await _answer(handler, raw, context)
                 context.set_trailing_metadata(((REQUEST_ID, request_id),))
                 code = grpc.StatusCode.OK.name
@@ -70,6 +82,21 @@ class CallGate(grpc.aio.ServerInterceptor):
             return answer
 
         return answered
+
+    def _let_in(self, method: str, context: Context) -> None:
+        """Raise unless the caller may make this call; users' tokens reach users, not items."""
+        sent = dict(context.invocation_metadata() or ()).get("authorization", "")
+        try:
+            caller = self._admission.caller(str(sent))
+        except ApiError as error:
+            raise unauthenticated(error.message) from error
+        if caller.kind == "anonymous" and not self._admission.is_open:
+            raise unauthenticated("the metadata has no `authorization` with a key")
+        if caller.kind == "user" or not caller.may(CALLS[method]):
+            raise forbidden(
+                f"{method} needs a key with the scope {CALLS[method]}; "
+                f"`freshet key create --scope {CALLS[method]}` makes one"
+            )
 
 
 async def _answer(handler: Any, raw: bytes, context: Context) -> Any:

@@ -55,6 +55,16 @@ def invalid(field: str, message: str, *, reason: str = "invalid_value") -> Refus
     return RefusedCallError(grpc.StatusCode.INVALID_ARGUMENT, reason, message=message, field=field)
 
 
+def unauthenticated(message: str) -> RefusedCallError:
+    """The refusal of a call of nobody known."""
+    return RefusedCallError(grpc.StatusCode.UNAUTHENTICATED, "unauthorized", message=message)
+
+
+def forbidden(message: str) -> RefusedCallError:
+    """The refusal of a call whose caller may not make it."""
+    return RefusedCallError(grpc.StatusCode.PERMISSION_DENIED, "forbidden", message=message)
+
+
 def unavailable(message: str, *, retry_after_s: int) -> RefusedCallError:
     """The refusal that asks to come back."""
     return RefusedCallError(

@@ -1,6 +1,6 @@
 """The gRPC server beside HTTP, in the same process and event loop: health and reflection included.
 
-Its services are internal, like the network that it listens on: callers aren't asked who they are.
+Calls need the keys that requests need; health and reflection are open to all.
 """
 
 from collections.abc import AsyncIterator
@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from serving.admission import Admission
 from serving.contracts.freshet.bandit.v1 import bandit_pb2, bandit_pb2_grpc
 from serving.metrics import Metrics
 from serving.rpc.gate import CallGate
@@ -33,11 +34,16 @@ class PortTakenError(Exception):
 
 @asynccontextmanager
 async def listening(
-    bandit: bandit_pb2_grpc.BanditServiceServicer, *, host: str, port: int, metrics: Metrics
+    bandit: bandit_pb2_grpc.BanditServiceServicer,
+    *,
+    host: str,
+    port: int,
+    admission: Admission,
+    metrics: Metrics,
 ) -> AsyncIterator[int]:
     """A server that answers, by its port (0: any); on the way out running calls may end."""
     server = grpc.aio.server(
-        interceptors=(CallGate(SERVICE, metrics=metrics),),
+        interceptors=(CallGate(SERVICE, admission=admission, metrics=metrics),),
         options=OPTIONS,
         maximum_concurrent_rpcs=MAX_CALLS_AT_ONCE,
     )

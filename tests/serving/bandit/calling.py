@@ -10,25 +10,30 @@ import numpy as np
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from serving.admission import Admission, admission_of
 from serving.contracts.freshet.bandit.v1.bandit_pb2_grpc import BanditServiceStub
 from serving.rpc.server import SERVICE, listening
+from settings import Settings
 from stores.posteriors import PosteriorView
 from tests.serving.pretended import Outside
 
 if TYPE_CHECKING:
     from serving.contracts.freshet.bandit.v1.bandit_pb2_grpc import BanditServiceAsyncStub
 
+OPEN = admission_of(Settings())
 SEGMENT = "mobile_us_evening"
 HOST = "127.0.0.1"
 DETAILS = (BadRequest, ErrorInfo, RequestInfo, RetryInfo)
 
 
 @asynccontextmanager
-async def channel_to(outside: Outside) -> AsyncIterator[grpc.aio.Channel]:
+async def channel_to(
+    outside: Outside, *, admission: Admission = OPEN
+) -> AsyncIterator[grpc.aio.Channel]:
     """A connection to a server on a free port."""
     bandit = outside.service().bandit
     async with (
-        listening(bandit, host=HOST, port=0, metrics=outside.metrics) as port,
+        listening(bandit, host=HOST, port=0, admission=admission, metrics=outside.metrics) as port,
         grpc.aio.insecure_channel(f"{HOST}:{port}") as channel,
     ):
         yield channel

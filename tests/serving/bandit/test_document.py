@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 from serving.rpc.server import listening
-from tests.serving.bandit.calling import HOST
+from tests.serving.bandit.calling import HOST, OPEN
 from tests.serving.pretended import Outside
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "bandit-calls.md"
@@ -16,7 +16,9 @@ async def test_the_example_of_the_document_runs() -> None:
     assert ADDRESS in example
     outside = Outside()
     bandit = outside.service().bandit
-    async with listening(bandit, host=HOST, port=0, metrics=outside.metrics) as port:
+    async with listening(
+        bandit, host=HOST, port=0, admission=OPEN, metrics=outside.metrics
+    ) as port:
         here = example.replace(ADDRESS, f"{HOST}:{port}").replace("timeout=0.1", "timeout=5")
         await asyncio.to_thread(exec, here, {})
     (reward,) = outside.event_log.records()

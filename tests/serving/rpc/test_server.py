@@ -16,6 +16,7 @@ from settings import Settings
 from settings.model import RedisSettings
 from tests.serving.bandit.calling import (
     HOST,
+    OPEN,
     SEGMENT,
     calling,
     channel_to,
@@ -68,9 +69,13 @@ async def test_reflection_lists_the_services_and_gives_the_contract(outside: Out
 
 async def test_a_port_that_is_taken_is_named(outside: Outside) -> None:
     bandit = outside.service().bandit
-    async with listening(bandit, host=HOST, port=0, metrics=outside.metrics) as port:
+    async with listening(
+        bandit, host=HOST, port=0, admission=OPEN, metrics=outside.metrics
+    ) as port:
         with pytest.raises(PortTakenError, match=rf"{HOST}:{port}; .*serving.grpc_port"):
-            async with listening(bandit, host=HOST, port=port, metrics=outside.metrics):
+            async with listening(
+                bandit, host=HOST, port=port, admission=OPEN, metrics=outside.metrics
+            ):
                 pass
 
 
@@ -138,7 +143,9 @@ async def test_a_call_that_runs_may_end_when_the_server_is_stopped(outside: Outs
     outside.settings = Settings(redis=RedisSettings(timeout_ms=5_000))
     outside.posteriors.delay_s = 0.5
     bandit = outside.service().bandit
-    async with listening(bandit, host=HOST, port=0, metrics=outside.metrics) as port:
+    async with listening(
+        bandit, host=HOST, port=0, admission=OPEN, metrics=outside.metrics
+    ) as port:
         channel = grpc.aio.insecure_channel(f"{HOST}:{port}")
         call = asyncio.ensure_future(_sample(channel))
         await under_way(outside)
