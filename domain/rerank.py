@@ -39,11 +39,6 @@ class Shortlist:
     categories: NDArray[np.int64]
     drawn: Floats | None = None
 
-    @property
-    def beliefs(self) -> Floats:
-        """What places may go by, a row each."""
-        return self.relevance[np.newaxis] if self.drawn is None else self.drawn
-
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
@@ -107,27 +102,26 @@ def fill_slots(
 
 def _choose(filling: "_Filling", plan: ExplorationPlan, place: int, pool_size: int) -> Slot:
     eligible = filling.eligible()
-    winners = filling.winners(eligible)
-    pool = np.flatnonzero(eligible)[:pool_size]
+    winners, surest = filling.best(eligible)
     belief = int(plan.tickets[place] * len(winners))
+    chosen = int(winners[belief])
     if plan.explores(place):
+        pool = np.flatnonzero(eligible)[:pool_size]
         chosen = int(pool[int(plan.draws[place] * len(pool))])
-    else:
-        chosen = int(winners[belief])
+    by_belief = (1.0 - plan.rate) * np.count_nonzero(winners == chosen) / len(winners)
     return Slot(
         index=chosen,
-        propensity=_propensity(chosen, winners, pool, plan.rate),
-        explored=chosen != filling.surest(eligible),
+        propensity=by_belief + plan.rate * _chance_in_pool(chosen, eligible, pool_size),
+        explored=chosen != surest,
         belief=belief,
     )
 
 
-def _propensity(
-    chosen: int, winners: NDArray[np.int64], pool: NDArray[np.int64], rate: float
-) -> float:
-    by_belief = (1.0 - rate) * np.count_nonzero(winners == chosen) / len(winners)
-    by_chance = rate / len(pool) if chosen in pool else 0.0
-    return by_belief + by_chance
+def _chance_in_pool(chosen: int, eligible: Mask, pool_size: int) -> float:
+    """The pool is the first of the eligible; all of it is equally likely."""
+    if np.count_nonzero(eligible[: chosen + 1]) > pool_size:
+        return 0.0
+    return 1.0 / min(pool_size, np.count_nonzero(eligible))
 
 
 class _Filling:
@@ -137,7 +131,8 @@ class _Filling:
         self.shortlist = shortlist
         self.weight = diversity_weight
         self.worth = (1 - diversity_weight) * shortlist.relevance
-        self.drawn = (1 - diversity_weight) * shortlist.beliefs
+        drawn = shortlist.drawn
+        self.drawn = None if drawn is None else (1 - diversity_weight) * drawn
         self.cap = cap
         self.left: Mask = np.ones(len(shortlist.relevance), np.bool_)
         self.capped: Mask = np.zeros(len(shortlist.relevance), np.bool_)
@@ -149,17 +144,16 @@ class _Filling:
         within: Mask = self.left & ~self.capped
         return within if within.any() else self.left
 
-    def winners(self, eligible: Mask) -> NDArray[np.int64]:
-        """By each belief the item of the greatest blend; on a tie the more relevant one."""
-        return np.asarray(np.argmax(self.drawn + self._variety(eligible), axis=1), np.int64)
+    def best(self, eligible: Mask) -> tuple[NDArray[np.int64], int]:
+        """The item of the greatest blend by each belief, and by what is expected.
 
-    def surest(self, eligible: Mask) -> int:
-        """The item of the greatest blend by what is expected."""
-        return int(np.argmax(self.worth + self._variety(eligible)))
-
-    def _variety(self, eligible: Mask) -> Floats:
-        variety: Floats = np.where(eligible, self.weight / MAX_DISTANCE * self.distance, -np.inf)
-        return variety
+        On a tie it is the more relevant one.
+        """
+        variety = np.where(eligible, self.weight / MAX_DISTANCE * self.distance, -np.inf)
+        surest = int((self.worth + variety).argmax())
+        if self.drawn is None:
+            return np.array([surest], np.int64), surest
+        return np.asarray((self.drawn + variety).argmax(axis=1), np.int64), surest
 
     def take(self, index: int) -> None:
         """Remove an item and measure the others against it."""

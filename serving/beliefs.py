@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from cachetools import LRUCache
@@ -34,7 +35,7 @@ class Beliefs:
     versions: tuple[int, ...]
     lacking: str | None = None
 
-    @property
+    @cached_property
     def uncertainty(self) -> Doubles:
         """The document's: one over the root of what was counted."""
         uncertainty: Doubles = 1.0 / np.sqrt(self.arms.alpha + self.arms.beta)

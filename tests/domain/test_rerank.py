@@ -43,11 +43,15 @@ def plan(
     )
 
 
+def beliefs_of(items: Shortlist) -> list[list[float]]:
+    return [items.relevance.tolist()] if items.drawn is None else items.drawn.tolist()
+
+
 def naive_pick(
     items: Shortlist, taken: list[int], *, weight: float, cap: int, belief: int = 0
 ) -> tuple[int, list[int]]:
     """The document's algorithm, written as it reads, by one of the beliefs."""
-    relevance = items.beliefs[belief]
+    relevance = beliefs_of(items)[belief]
     left = [i for i in range(len(items.relevance)) if i not in taken]
     of = [items.categories[i] for i in taken]
     within = [
@@ -96,7 +100,7 @@ def all_lists(
         if len(taken) == min(slots, len(items.relevance)):
             chances[taken] = chances.get(taken, 0.0) + chance
             return
-        beliefs = len(items.beliefs)
+        beliefs = len(beliefs_of(items))
         for belief in range(beliefs):
             best, eligible = naive_pick(items, list(taken), weight=weight, cap=cap, belief=belief)
             go_on((*taken, best), chance * (1 - rate) / beliefs)
