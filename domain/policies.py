@@ -1,6 +1,7 @@
 """Policies: how much each item is worth trying, from what its posterior knows. Chance is given.
 
-A policy scores all items at once, from 0 to 1; whoever asks shows the best. Thompson sampling and
+A policy scores all items at once, from 0 to 1, as often as it is asked; whoever asks shows the
+best. Thompson sampling and
 the upper bound have regret that grows with the logarithm of time; epsilon-greedy never stops paying
 for its coin and is the baseline. `tests/domain/test_policies.py` holds them to that.
 """
@@ -40,8 +41,8 @@ class Arms:
 class Policy(Protocol):
     """A way to weigh what is known against what could be learned."""
 
-    def scores(self, arms: Arms, *, rng: np.random.Generator) -> Floats:
-        """What each item is worth trying, 0 to 1."""
+    def draws(self, arms: Arms, *, count: int, rng: np.random.Generator) -> Floats:
+        """What each item is worth trying, 0 to 1: a row a draw, each as if it were the only one."""
         ...
 
     def expected(self, arms: Arms) -> Floats:
@@ -55,13 +56,13 @@ class Thompson:
 
     >>> import numpy as np
     >>> arms = Arms(alpha=np.array([900.0, 1.0]), beta=np.array([100.0, 1_000.0]))
-    >>> int(Thompson().scores(arms, rng=np.random.default_rng(0)).argmax())
+    >>> int(scores(Thompson(), arms, rng=np.random.default_rng(0)).argmax())
     0
     """
 
-    def scores(self, arms: Arms, *, rng: np.random.Generator) -> Floats:
-        """Draw once for each item."""
-        return rng.beta(arms.alpha, arms.beta)
+    def draws(self, arms: Arms, *, count: int, rng: np.random.Generator) -> Floats:
+        """Draw for each item."""
+        return rng.beta(arms.alpha, arms.beta, (count, len(arms.alpha)))
 
     def expected(self, arms: Arms) -> Floats:
         """The means."""
@@ -76,15 +77,15 @@ class ContextualThompson:
     >>> east = np.array([[3.0], [-3.0]], np.float32)
     >>> arms = Arms(alpha=np.full(2, 5e5), beta=np.full(2, 5e5), weights=east,
     ...     features=np.ones(1, np.float32))
-    >>> ContextualThompson().scores(arms, rng=np.random.default_rng(0)).round(1).tolist()
+    >>> scores(ContextualThompson(), arms, rng=np.random.default_rng(0)).round(1).tolist()
     [0.6, 0.4]
     """
 
     reach: float = CONTEXT_REACH
 
-    def scores(self, arms: Arms, *, rng: np.random.Generator) -> Floats:
-        """Draw once for each item, and look at the context."""
-        return self._moved(rng.beta(arms.alpha, arms.beta), arms)
+    def draws(self, arms: Arms, *, count: int, rng: np.random.Generator) -> Floats:
+        """Draw for each item, and look at the context."""
+        return self._moved(rng.beta(arms.alpha, arms.beta, (count, len(arms.alpha))), arms)
 
     def expected(self, arms: Arms) -> Floats:
         """The means, moved likewise."""
@@ -107,18 +108,18 @@ class UpperBound:
 
     >>> import numpy as np
     >>> arms = Arms(alpha=np.array([3.0, 30.0]), beta=np.array([3.0, 30.0]))
-    >>> UpperBound(width=0.1).scores(arms, rng=np.random.default_rng(0)).round(2).tolist()
+    >>> scores(UpperBound(width=0.1), arms, rng=np.random.default_rng(0)).round(2).tolist()
     [0.76, 0.58]
     """
 
     width: float = 2.0
 
-    def scores(self, arms: Arms, *, rng: np.random.Generator) -> Floats:  # noqa: ARG002
-        """The upper bound of each item."""
+    def draws(self, arms: Arms, *, count: int, rng: np.random.Generator) -> Floats:  # noqa: ARG002
+        """The upper bound of each item, the same in all rows."""
         trials = arms.alpha + arms.beta
         bonus = np.sqrt(self.width * np.log(max(1.0, trials.sum())) / trials)
         bound: Floats = np.clip(arms.expected + bonus, 0.0, 1.0)
-        return bound
+        return np.tile(bound, (count, 1))
 
     def expected(self, arms: Arms) -> Floats:
         """The means, without the bonus."""
@@ -131,21 +132,33 @@ class EpsilonGreedy:
 
     >>> import numpy as np
     >>> arms = Arms(alpha=np.array([3.0, 1.0]), beta=np.array([1.0, 1.0]))
-    >>> EpsilonGreedy(epsilon=0.0).scores(arms, rng=np.random.default_rng(0)).tolist()
+    >>> scores(EpsilonGreedy(epsilon=0.0), arms, rng=np.random.default_rng(0)).tolist()
     [0.75, 0.5]
     """
 
     epsilon: float = 0.1
 
-    def scores(self, arms: Arms, *, rng: np.random.Generator) -> Floats:
-        """Toss the coin once for all items."""
-        if rng.random() < self.epsilon:
-            return rng.random(len(arms.alpha))
-        return arms.expected
+    def draws(self, arms: Arms, *, count: int, rng: np.random.Generator) -> Floats:
+        """Toss the coin once for all items, in each row."""
+        explored = rng.random(count) < self.epsilon
+        return np.where(
+            explored[:, np.newaxis], rng.random((count, arms.alpha.size)), arms.expected
+        )
 
     def expected(self, arms: Arms) -> Floats:
         """The means."""
         return arms.expected
+
+
+def scores(policy: Policy, arms: Arms, *, rng: np.random.Generator) -> Floats:
+    """What each item is worth trying, drawn once.
+
+    >>> import numpy as np
+    >>> scores(UpperBound(), Arms(alpha=np.ones(1), beta=np.ones(1)), rng=np.random.default_rng(0))
+    array([1.])
+    """
+    once: Floats = policy.draws(arms, count=1, rng=rng)[0]
+    return once
 
 
 DEFAULT_POLICY = "contextual_thompson"

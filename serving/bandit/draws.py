@@ -17,7 +17,7 @@ def drawn(asked: Draws, views: Sequence[PosteriorView], *, seed: int) -> Floats:
     """A row a draw, a column an item; the same seed draws the same from the same posteriors."""
     rng, policy = np.random.default_rng(seed), POLICIES[asked.policy]
     arms = arms_of(views, asked.features)
-    return np.stack([policy.scores(arms, rng=rng) for _ in range(asked.count)])
+    return policy.draws(arms, count=asked.count, rng=rng)
 
 
 def samples_of(

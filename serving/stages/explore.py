@@ -122,7 +122,7 @@ def _sampled(admitted: Admitted, beliefs: Beliefs, policy: Policy) -> Doubles | 
     if admitted.options.exploration_rate == 0:
         return None
     chance = np.random.default_rng(_seed(admitted.request_id))
-    return np.stack([policy.scores(beliefs.arms, rng=chance) for _ in range(DRAWS)])
+    return policy.draws(beliefs.arms, count=DRAWS, rng=chance)
 
 
 def _tell(tried: Tried, trace: Trace) -> None:

@@ -21,6 +21,7 @@ from domain.policies import (
     UpperBound,
     explores,
     mixed,
+    scores,
 )
 from domain.segments import CONTEXT_DIM
 from schemas.types import BanditUpdate
@@ -49,11 +50,11 @@ def test_every_policy_scores_from_0_to_1_and_the_same_by_the_same_chance(
     policy: Policy, known: Floats, seed: int | None, chance: int
 ) -> None:
     arms = arms_of(known, seed=seed)
-    scores = policy.scores(arms, rng=np.random.default_rng(chance))
-    assert scores.shape == (len(known),)
-    assert ((scores >= 0) & (scores <= 1)).all()
-    again = policy.scores(arms, rng=np.random.default_rng(chance))
-    assert (scores == again).all()
+    drawn = scores(policy, arms, rng=np.random.default_rng(chance))
+    assert drawn.shape == (len(known),)
+    assert ((drawn >= 0) & (drawn <= 1)).all()
+    again = scores(policy, arms, rng=np.random.default_rng(chance))
+    assert (drawn == again).all()
     assert (arms.alpha == known[:, 0]).all()
 
 
@@ -61,24 +62,35 @@ def test_every_policy_scores_from_0_to_1_and_the_same_by_the_same_chance(
 def test_every_policy_prefers_what_is_better_for_certain(policy: Policy) -> None:
     arms = arms_of(np.array([[3e5, 7e5], [6e5, 4e5], [1e5, 9e5]]))
     rng = np.random.default_rng(1)
-    best = [int(policy.scores(arms, rng=rng).argmax()) for _ in range(200)]
+    best = [int(scores(policy, arms, rng=rng).argmax()) for _ in range(200)]
     share = best.count(1) / len(best)
     # Epsilon-greedy shows something else in 2 of 3 times that its coin falls.
     assert share == 1.0 if not isinstance(policy, EpsilonGreedy) else 0.88 < share < 1.0
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+def test_each_of_many_draws_is_as_if_it_were_the_only_one(policy: Policy) -> None:
+    arms = arms_of(np.array([[30.0, 70.0], [6.0, 4.0]]), seed=5)
+    many = policy.draws(arms, count=4_000, rng=np.random.default_rng(6))
+    rng = np.random.default_rng(7)
+    one_by_one = np.array([scores(policy, arms, rng=rng) for _ in range(4_000)])
+    assert many.shape == one_by_one.shape
+    assert many.mean(axis=0) == pytest.approx(one_by_one.mean(axis=0), abs=0.02)
+    assert many.std(axis=0) == pytest.approx(one_by_one.std(axis=0), abs=0.02)
 
 
 @pytest.mark.parametrize("policy", [Thompson(), ContextualThompson(), UpperBound()])
 def test_what_is_uncertain_is_tried_though_its_mean_is_lower(policy: Policy) -> None:
     arms = arms_of(np.array([[500.0, 500.0], [1.0, 1.5]]))
     rng = np.random.default_rng(2)
-    tried = sum(int(policy.scores(arms, rng=rng).argmax()) for _ in range(300))
+    tried = sum(int(scores(policy, arms, rng=rng).argmax()) for _ in range(300))
     assert tried > 60
 
 
 def test_the_context_moves_a_draw_by_a_tenth_at_most() -> None:
     arms = arms_of(np.array([[5.0, 5.0]] * 50), seed=3)
-    plain = Thompson().scores(arms, rng=np.random.default_rng(4))
-    moved = ContextualThompson().scores(arms, rng=np.random.default_rng(4))
+    plain = scores(Thompson(), arms, rng=np.random.default_rng(4))
+    moved = scores(ContextualThompson(), arms, rng=np.random.default_rng(4))
     assert np.abs(moved - plain).max() < 0.1 + 1e-12
     assert np.abs(moved - plain).max() > 0.09
 
@@ -141,7 +153,7 @@ def regret(
     missed = np.empty(rounds)
     for at in range(rounds):
         features, likely = context(at), chances(at)
-        chosen = int(policy.scores(shop.arms(features), rng=rng).argmax())
+        chosen = int(scores(policy, shop.arms(features), rng=rng).argmax())
         shop.learn(chosen, float(rng.random() < likely[chosen]), at, features)
         missed[at] = max(likely) - likely[chosen]
     return np.cumsum(missed)

@@ -83,7 +83,7 @@ async def test_each_policy_scores_as_the_domain_does(
         answer = await bandit.Sample(asked)
     arms = arms_of([posterior(80.0, 20.0), posterior(2.0, 98.0)], np.array(EAST, np.float32))
     rng = np.random.default_rng(11)
-    expected = [POLICIES[policy].scores(arms, rng=rng) for _ in range(3)]
+    expected = POLICIES[policy].draws(arms, count=3, rng=rng)
     told = [list(one.sampled_values) for one in answer.samples]
     assert np.allclose(told, np.array(expected).T, atol=1e-6)
     assert answer.policy == policy
