@@ -37,6 +37,7 @@ class Metrics:
         self.cache = self._counter(
             "freshet_cache", "Lookups of what was remembered", "cache", "outcome"
         )
+        self.under_way = self._gauge("freshet_requests_under_way", "Lists that are being made")
         self.late_answers = self._counter("freshet_late_answers", "Answers after the deadline")
         self.unknown_items = self._counter(
             "freshet_unknown_items", "Found candidates that the catalogue doesn't know", "source"

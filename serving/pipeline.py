@@ -9,6 +9,7 @@ from schemas.types import Impression
 from serving.catalog import Catalog
 from serving.deadline import Deadline
 from serving.errors import unavailable
+from serving.load import Load
 from serving.metrics import Metrics
 from serving.rankings import Rankings
 from serving.requests import PersonalizeRequest
@@ -36,6 +37,7 @@ class Pipeline:
     rank: RankStage
     explore: ExploreStage
     metrics: Metrics
+    load: Load
     deadline_s: float
     now_ms: Callable[[], int]
     experiments: Callable[[], Experiments] = Experiments
@@ -50,28 +52,33 @@ class Pipeline:
     ) -> tuple[dict[str, Any], Impression]:
         """The answer to a request, in the shape that `body` gives it, and its impression.
 
-        A degraded one asks nobody: without any time, each stage does with what is in the process.
+        A degraded one, or one too many, asks nobody: without any time, each stage does with what is
+        in the process.
         """
-        trace = Trace()
-        deadline = Deadline(0.0 if degrade else self.deadline_s)
+        with self.load.one_more() as too_many:
+            trace = Trace()
+            if degrade or too_many:
+                trace.fall_back_to("admit", "rate_limited" if degrade else "overloaded")
+            admitted = self._admit(request, request_id, trace)
+            chosen = await self._choose(admitted, trace)
+            with trace.stage("answer"):
+                impression = answer.impression(chosen, self.catalog, trace)
+                made = body(chosen, self.catalog, trace)
+            self._count(trace, chosen)
+            return made, impression
+
+    def _admit(self, request: PersonalizeRequest, request_id: str, trace: Trace) -> Admitted:
+        deadline = Deadline(0.0 if trace.fallbacks else self.deadline_s)
         with trace.stage("admit"):
             require_items(self.catalog)
             now_ms = self.now_ms()
-            admitted = admit(
+            return admit(
                 request,
                 request_id=request_id,
                 now_ms=now_ms,
                 deadline=deadline,
                 assignments=self.experiments().assigned(request.user_id, at_ms=now_ms),
             )
-        if degrade:
-            trace.fallbacks.append("admit:rate_limited")
-        chosen = await self._choose(admitted, trace)
-        with trace.stage("answer"):
-            impression = answer.impression(chosen, self.catalog, trace)
-            shaped = body(chosen, self.catalog, trace)
-        self._count(trace, chosen)
-        return shaped, impression
 
     async def _choose(self, admitted: Admitted, trace: Trace) -> answer.Chosen:
         with trace.stage("context"):

@@ -26,6 +26,7 @@ from serving.follow import CatalogFollower
 from serving.impressions import ImpressionLog
 from serving.known_user import UserLookup
 from serving.limits import Limits, LocalCounting
+from serving.load import Load
 from serving.metrics import Metrics
 from serving.pipeline import Pipeline
 from serving.rankings import Rankings
@@ -172,6 +173,7 @@ def _pipeline(
             timeout_s=settings.triton.timeout_ms / 1000,
         ),
         explore=_explore(clients, settings, breakers),
+        load=Load(most=settings.serving.most_under_way, metrics=metrics),
         metrics=metrics,
         deadline_s=settings.serving.deadline_ms / 1000,
         now_ms=wall_clock_ms,

@@ -233,6 +233,12 @@ class ServingSettings(Section):
     port: Port = 18080
     grpc_port: Port = Field(18082, description="of the BanditService, beside HTTP")
     deadline_ms: PositiveMs = 500
+    most_under_way: int = Field(
+        32,
+        ge=1,
+        le=10_000,
+        description="lists made at a time; one more is made of what is in the process, at once",
+    )
     recent_interactions: int = Field(50, ge=1, le=100)
     catalog_refresh_ms: PositiveMs = 500
     policy: Literal["thompson", "contextual_thompson", "upper_bound", "epsilon_greedy"] = Field(

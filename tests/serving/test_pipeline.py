@@ -1,5 +1,6 @@
 """The whole way of a request, with servers that are away, slow, or there."""
 
+import asyncio
 import time
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from domain.experiments import BUCKETS, Arm, Changes, Experiment, Experiments
 from schemas.types import Exposure
 from serving.errors import ApiError
 from serving.requests import PersonalizeRequest
+from settings import Settings
 from tests.serving.pretended import Outside, PretendedServer, count_of, interaction, known_user
 
 REQUEST = PersonalizeRequest.model_validate({"user_id": "u1"})
@@ -32,6 +34,24 @@ async def test_all_there(outside: Outside) -> None:
     for stage in ("admit", "context", "candidates", "rank", "explore", "rerank", "answer"):
         assert count_of(outside.metrics, "freshet_stage_seconds_count", stage=stage) == 1
     assert outside.online.calls == 1
+
+
+async def test_one_request_too_many_is_answered_at_once_with_what_is_there(
+    outside: Outside,
+) -> None:
+    outside.settings = Settings.model_validate({"serving": {"most_under_way": 2}})
+    outside.ranker.delay_s = 0.05
+    pipeline = outside.service().pipeline
+    answers = await asyncio.gather(
+        *(pipeline.personalize(REQUEST, request_id=f"r{number}") for number in range(3))
+    )
+    lacked = [body["metadata"]["fallbacks"][:1] for body, _ in answers]
+    assert lacked == [[], [], ["admit:overloaded"]]
+    assert outside.ranker.calls == 2
+    assert len(answers[2][0]["items"]) == 6
+    assert count_of(outside.metrics, "freshet_requests_under_way") == 0
+    body, _ = await pipeline.personalize(REQUEST, request_id="r4")
+    assert body["metadata"]["fallbacks"] == []
 
 
 async def test_a_second_request_of_the_same_state_asks_neither_milvus_nor_triton(
