@@ -19,6 +19,7 @@ from serving.errors import ApiError, unavailable
 from serving.metrics import Metrics
 from serving.ports import Log
 from serving.requests import FeedbackRequest, to_ms
+from stores.errors import StoreError
 from stores.feedback_memory import NOTHING, Deed, Remembered
 
 RETRY_AFTER_S = 2
@@ -43,6 +44,14 @@ class Memory(Protocol):
         answer: bytes,
     ) -> None:
         """Keep deeds and an answer."""
+        ...
+
+
+class Keeping(Protocol):
+    """Keeps events while the log is away."""
+
+    async def keep(self, events: Sequence[UserEvent]) -> None:
+        """Have events on the disk, or raise `StoreError`."""
         ...
 
 
@@ -71,7 +80,7 @@ class Tell(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeedbackIntake:
-    """Accepts a request once its events are in the log.
+    """Accepts a request once its events are in the log, or kept on disk while the log is away.
 
     An event's id follows from the request alone, so a repeated one that slips past the memory
     (a crash between log and memory, or no memory at all) is recognised by the job.
@@ -86,6 +95,7 @@ class FeedbackIntake:
     log_timeout_s: float
     memory_timeout_s: float
     now_ms: Callable[[], int]
+    kept: Keeping | None = None
 
     async def accept(self, request: FeedbackRequest, *, idempotency_key: str | None) -> bytes:
         """The answer's body, after Kafka's word; `ApiError` where it can't be accepted."""
@@ -137,12 +147,21 @@ class FeedbackIntake:
                 timeout_s=self.log_timeout_s,
             )
         except DependencyUnavailableError as error:
+            await self._keep(events, error)
+
+    async def _keep(self, events: list[UserEvent], away: DependencyUnavailableError) -> None:
+        try:
+            if self.kept is None:
+                raise away
+            await self.kept.keep(events)
+        except (DependencyUnavailableError, StoreError) as error:
             raise unavailable(
-                f"the event log did not take the feedback ({error.cause})",
+                f"the event log did not take the feedback ({away.cause}), and it can't be kept",
                 hint="send the same request again with the same Idempotency-Key; nothing is "
                 "counted twice",
                 retry_after_s=RETRY_AFTER_S,
             ) from error
+        self.metrics.fallbacks.labels(f"feedback:{away.dependency}_unavailable").inc()
 
     async def _remember(
         self,

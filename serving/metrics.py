@@ -33,6 +33,10 @@ class Metrics:
         self.feedback = self._counter(
             "freshet_feedback_events", "Feedback events", "action", "outcome"
         )
+        self.kept_feedback = self._counter(
+            "freshet_kept_feedback", "Events kept while Kafka was away", "outcome"
+        )
+        self.waiting_feedback = self._gauge("freshet_waiting_feedback", "Kept events not in Kafka")
         self.cold_starts = self._counter("freshet_cold_starts", "Answers to unknown users")
         self.cache = self._counter(
             "freshet_cache", "Lookups of what was remembered", "cache", "outcome"

@@ -24,6 +24,7 @@ from serving.experiments_follower import ExperimentsFollower
 from serving.feedback import FeedbackIntake
 from serving.follow import CatalogFollower
 from serving.impressions import ImpressionLog
+from serving.kept_feedback import KeptFeedback
 from serving.known_user import UserLookup
 from serving.limits import Limits, LocalCounting
 from serving.load import Load
@@ -38,9 +39,13 @@ from serving.stages.context import ContextStage
 from serving.stages.explore import ExploreStage
 from serving.stages.rank import RankStage
 from settings import Settings
+from stores.spool import Spool
 
 DAY_MS = 86_400_000
 DRAIN_S = 5.0
+SPOOL = Path("feedback.sqlite")
+# So often is looked whether something is kept that Kafka may take now.
+DELIVER_S = 1.0
 # So late, at most, a changed file of experiments is followed.
 EXPERIMENTS_S = 1.0
 
@@ -52,6 +57,7 @@ class Service:
     pipeline: Pipeline
     similar: SimilarItems
     intake: FeedbackIntake
+    kept: KeptFeedback | None
     impressions: ImpressionLog
     bandit: BanditService
     catalog: Catalog
@@ -82,7 +88,7 @@ async def running(
         async with _beside(
             follower.run(),
             service.impressions.run(),
-            *([service.experiments.run()] if service.experiments else []),
+            *(one.run() for one in (service.experiments, service.kept) if one),
             *(breaker.run() for breaker in breakers),
         ):
             async with listening(
@@ -100,10 +106,12 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
     """Wire the stages."""
     breakers, catalog = breakers_of(clients, settings, metrics), Catalog()
     experiments = _experiments(settings, metrics)
+    kept = _kept(clients, settings, breakers, metrics)
     return Service(
         pipeline=_pipeline(clients, settings, breakers, catalog, metrics, experiments),
         similar=_similar(clients, settings, breakers, catalog, metrics),
-        intake=_intake(clients, settings, breakers, metrics),
+        intake=_intake(clients, settings, breakers, metrics, kept),
+        kept=kept,
         impressions=ImpressionLog(clients.event_log, metrics=metrics),
         bandit=_bandit(clients, settings, breakers, metrics),
         catalog=catalog,
@@ -214,8 +222,28 @@ def _similar(
     )
 
 
-def _intake(
+def _kept(
     clients: Clients, settings: Settings, breakers: Breakers, metrics: Metrics
+) -> KeptFeedback | None:
+    most = settings.serving.kept_feedback
+    if not most:
+        return None
+    return KeptFeedback(
+        Spool(settings.data_dir / SPOOL, most=most),
+        event_log=clients.event_log,
+        breaker=breakers.kafka,
+        metrics=metrics,
+        every_s=DELIVER_S,
+        timeout_s=LOG_DEADLINE_S,
+    )
+
+
+def _intake(
+    clients: Clients,
+    settings: Settings,
+    breakers: Breakers,
+    metrics: Metrics,
+    kept: KeptFeedback | None,
 ) -> FeedbackIntake:
     return FeedbackIntake(
         event_log=clients.event_log,
@@ -223,6 +251,7 @@ def _intake(
         log_breaker=breakers.kafka,
         memory_breaker=breakers.redis,
         metrics=metrics,
+        kept=kept,
         limits=_limits(settings),
         log_timeout_s=LOG_DEADLINE_S,
         memory_timeout_s=settings.redis.timeout_ms / 1000,

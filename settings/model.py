@@ -241,6 +241,13 @@ class ServingSettings(Section):
     )
     recent_interactions: int = Field(50, ge=1, le=100)
     catalog_refresh_ms: PositiveMs = 500
+    kept_feedback: int = Field(
+        100_000,
+        ge=0,
+        le=100_000_000,
+        description="events kept in data_dir while Kafka is away, and acknowledged; 0: none are, "
+        "and feedback is refused then",
+    )
     policy: Literal["thompson", "contextual_thompson", "upper_bound", "epsilon_greedy"] = Field(
         "contextual_thompson", description="how what rewards taught is weighed against trying"
     )

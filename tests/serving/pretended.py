@@ -35,6 +35,8 @@ from stores.views import ItemView, UserView
 Floats = NDArray[np.float32]
 
 DIM = 512
+# Without a log feedback is refused, and no file is made.
+KEEPS_NOTHING = Settings.model_validate({"serving": {"kept_feedback": 0}})
 NOW_MS = 1_800_000_000_000
 
 
@@ -357,7 +359,7 @@ class Outside:
     lookup: PretendedLookup = field(default_factory=PretendedLookup)
     limits: PretendedLimits = field(default_factory=PretendedLimits)
     metrics: Metrics = field(default_factory=Metrics)
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = KEEPS_NOTHING
 
     def service(self, items: Sequence[ItemView] | None = None) -> Service:
         """The service as it is assembled, with a filled catalogue."""

@@ -25,7 +25,9 @@ from tests.serving.compared import fill, following
 from tests.serving.pretended import Outside, item, known_user, shop
 
 TOKEN = "open-sesame"
-KNOWS_ADMINISTRATORS = Settings.model_validate({"serving": {"admin_token": TOKEN}})
+KNOWS_ADMINISTRATORS = Settings.model_validate(
+    {"serving": {"admin_token": TOKEN, "kept_feedback": 0}}
+)
 ONE_A_SECOND = dict.fromkeys(TierLimits.model_fields, 1)
 READ_OUT = "/v1/experiments/{experiment_id}"
 LOOK = "/v1/debug/users/{user_id}"
