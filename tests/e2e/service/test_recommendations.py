@@ -1,5 +1,6 @@
 """Document 001's endpoints on real servers."""
 
+import time
 from typing import Any
 
 import httpx
@@ -65,15 +66,16 @@ async def test_what_is_alike_comes_from_the_vector_store(
 async def test_what_is_met_together_comes_from_the_neighbours(
     client: httpx.AsyncClient, servers: LocalStack
 ) -> None:
+    now_ms = time.time_ns() // 1_000_000
     redis = connect(servers.settings.redis.url)
     try:
         NeighborsWriter(OnlineWriter(redis)).write(
             [
                 ItemNeighbors(
                     item_id="i00002",
-                    version=1,
-                    timestamp_ms=1,
-                    log_time_ms=1,
+                    version=2,
+                    timestamp_ms=now_ms,
+                    log_time_ms=now_ms,
                     neighbors=("i00003", "i00004"),
                     scores=(0.4, 0.1),
                 )
