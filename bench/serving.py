@@ -33,6 +33,8 @@ from stack.local import LocalStack
 PARTS = ("kafka", "valkey", "milvus", "triton")
 CANDIDATES = 450
 CONNECTIONS = 200
+# The server closes what is idle for five seconds; who asks at that moment gets no answer.
+KEPT_ALIVE_S = 2
 # Dearer than anything: such a limit leaves nothing out and makes a request unlike all others.
 DEAR = 1_000_000
 READY_WITHIN_S = 60
@@ -71,7 +73,11 @@ def _options() -> argparse.Namespace:
 
 async def _measured(settings: Settings, options: argparse.Namespace) -> dict[str, object]:
     url = f"http://{settings.serving.host}:{settings.serving.port}"
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    limits = httpx.Limits(
+        max_connections=CONNECTIONS,
+        max_keepalive_connections=CONNECTIONS,
+        keepalive_expiry=KEPT_ALIVE_S,
+    )
     async with (
         httpx.AsyncClient(base_url=url, timeout=10, limits=limits) as client,
         opened(_patient(settings)) as clients,
