@@ -46,7 +46,7 @@ async def test_a_user_is_read_as_it_was_written(writer: OnlineWriter, reader: On
     writer.write_embeddings([embedding_update("ü ser", 5)])
     user = await reader.user("ü ser")
     vectors = {"embedding", "embedding_version", "day_vector", "session_vector"}
-    kept = set(type(user).__slots__) - vectors - {"recent"}
+    kept = set(type(user).__slots__) - vectors - {"recent", "stamp"}
     assert {name: getattr(user, name) for name in kept} == {
         name: getattr(written, name) for name in kept
     }
@@ -493,3 +493,29 @@ async def test_versions_beyond_32_bits_are_compared_whole(
     assert writer.write_users([user_snapshot("u", large, log_time_ms=NOW_MS)]) == 1
     assert writer.write_users([user_snapshot("u", large - 1, log_time_ms=NOW_MS)]) == 0
     assert (await reader.user("u")).version == large
+
+
+async def test_a_stamp_tells_each_state_of_a_user_from_every_other(
+    writer: OnlineWriter, reader: OnlineReader
+) -> None:
+    assert await reader.user_stamp("s") == (await reader.user("s")).stamp
+    stamps = [await reader.user_stamp("s")]
+    for version in (1, 1, 2, 2):
+        if len(stamps) % 2:
+            writer.write_users([user_snapshot("s", version)])
+        else:
+            writer.write_embeddings([embedding_update("s", version)])
+        stamps.append(await reader.user_stamp("s"))
+        assert stamps[-1] == (await reader.user("s")).stamp
+    assert len(set(stamps)) == 5
+
+
+async def test_the_longest_versions_fit_into_a_stamp(
+    writer: OnlineWriter, reader: OnlineReader
+) -> None:
+    far = 9_007_199_254_740_000
+    writer.write_users([user_snapshot("s", far, log_time_ms=far)])
+    first = await reader.user_stamp("s")
+    writer.write_users([user_snapshot("s", far + 1, log_time_ms=far + 1)])
+    assert await reader.user_stamp("s") != first
+    assert b"timestamp_ms" not in first

@@ -56,8 +56,8 @@ def stored(milvus_uri: str) -> Iterator[MilvusClient]:
 async def test_several_vectors_are_searched_by_in_one_round_trip(
     vectors: VectorWriter, search: VectorReader
 ) -> None:
-    vectors.upsert_items([item_snapshot(f"each-{n}", 200 + n) for n in range(20)])
-    queries = [unit(203, dim=WIDE), unit(211, dim=WIDE)]
+    vectors.upsert_items([item_snapshot(f"each-{n}", 9_000 + n) for n in range(20)])
+    queries = [unit(9_003, dim=WIDE), unit(9_011, dim=WIDE)]
     await until(search, queries[0], 1, expected={"each-3"})
     await until(search, queries[1], 1, expected={"each-11"})
     one_by_one = [await search.search_items(query, 7) for query in queries]
