@@ -79,7 +79,6 @@ async def test_a_new_item_is_found_and_a_deleted_one_no_longer(
             await waited_s(lost)
     # The first waits for the job's start too.
     print(f"item event to search: {[round(1_000 * one) for one in took_s]} ms")
-    assert len(took_s) == 8
 
 
 async def test_items_of_a_visit_become_neighbours_in_redis(stack: LocalStack) -> None:
