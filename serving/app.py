@@ -1,6 +1,6 @@
 """The HTTP interface."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated, Any
@@ -27,6 +27,7 @@ from serving.answers import (
 from serving.described import Described
 from serving.errors import ApiError, unavailable
 from serving.experiment_answers import ExperimentAnswer
+from serving.feedback import Tell
 from serving.gate import Gate
 from serving.interaction_answers import InteractionsAnswer, NegativeFeedbackAnswer
 from serving.interaction_requests import InteractionsRequest, NegativeFeedbackRequest
@@ -37,11 +38,13 @@ from serving.interactions import (
     told_by_negative,
 )
 from serving.metrics import Metrics
+from serving.pipeline import Body
 from serving.recommendation_answers import RecommendationAnswer, SimilarAnswer
 from serving.recommendation_requests import RecommendationRequest, SimilarRequest
 from serving.request_scope import current_request_id
 from serving.requests import FeedbackRequest, PersonalizeRequest
 from serving.service import Service, running, wall_clock_ms
+from serving.stages import answer
 from settings import Settings
 from stores.errors import StoreError
 from stores.lake.errors import LakeError
@@ -199,15 +202,7 @@ async def personalize(body: PersonalizeRequest, request: Request) -> Response:
     `items` is in the order of the list; `score` is the ranker's, between 0 and 1, and need not
     fall, since variety and exploration have a say in the order.
     """
-    caller, service = check_reach(request, body.user_id), _service(request)
-    limit = await service.limits.admit(caller, "personalize", body.user_id)
-    answer, impression = await service.pipeline.personalize(
-        body, request_id=current_request_id(), degrade=limit.degrade
-    )
-    service.impressions.put(impression)
-    return Response(
-        orjson.dumps(answer), media_type=JSON, headers={**limit.headers, **told_arms(impression)}
-    )
+    return await _listed(request, body.user_id, lambda: body, shape=answer.body)
 
 
 async def feedback(
@@ -233,13 +228,8 @@ async def negative_feedback(
     Against an item it counts as a dismissal, with the type and the reason beside it in the log;
     against a category as a preference. The same counts once a minute, for 24 h.
     """
-    caller, service = check_reach(request, body.user_id), _service(request)
-    limit = await service.limits.admit(caller, "feedback", body.user_id)
-    taken = await service.intake.take(
-        partial(told_by_negative, body), idempotency_key=idempotency_key
-    )
-    answer = orjson.dumps(negative_answer(body, taken))
-    return Response(answer, status_code=202, media_type=JSON, headers=limit.headers)
+    tell, shape = partial(told_by_negative, body), partial(negative_answer, body)
+    return await _taken(request, body.user_id, tell, idempotency_key, shape=shape)
 
 
 async def interact(
@@ -250,12 +240,24 @@ async def interact(
     The same type on the same item in the same minute counts once in 24 h, unless each has an
     `interaction_id` of its own.
     """
-    caller, service = check_reach(request, body.user_id), _service(request)
-    limit = await service.limits.admit(caller, "feedback", body.user_id)
     tell = partial(told_by_interactions, body, idempotency_key=idempotency_key)
+    return await _taken(request, body.user_id, tell, idempotency_key, shape=interactions_answer)
+
+
+async def _taken(
+    request: Request,
+    user_id: str,
+    tell: Tell,
+    idempotency_key: str | None,
+    *,
+    shape: Callable[[dict[str, Any]], dict[str, Any]],
+) -> Response:
+    """What a user did, in any document's shape, once it is safe."""
+    caller, service = check_reach(request, user_id), _service(request)
+    limit = await service.limits.admit(caller, "feedback", user_id)
     taken = await service.intake.take(tell, idempotency_key=idempotency_key)
-    answer = orjson.dumps(interactions_answer(taken))
-    return Response(answer, status_code=202, media_type=JSON, headers=limit.headers)
+    body = orjson.dumps(shape(taken))
+    return Response(body, status_code=202, media_type=JSON, headers=limit.headers)
 
 
 async def recommend(body: RecommendationRequest, request: Request) -> Response:
@@ -263,17 +265,22 @@ async def recommend(body: RecommendationRequest, request: Request) -> Response:
 
     `metadata.retrieval_sources` counts the items that each source brought.
     """
-    caller, service = check_reach(request, body.user_id), _service(request)
-    limit = await service.limits.admit(caller, "personalize", body.user_id)
-    answer, impression = await service.pipeline.personalize(
-        recommendations.personalize_request(body),
-        request_id=current_request_id(),
-        body=recommendations.body,
-        degrade=limit.degrade,
+    asked = partial(recommendations.personalize_request, body)
+    return await _listed(request, body.user_id, asked, shape=recommendations.body)
+
+
+async def _listed(
+    request: Request, user_id: str, asked: Callable[[], PersonalizeRequest], *, shape: Body
+) -> Response:
+    """A list for a user, in either document's shape; what is asked for is read last."""
+    caller, service = check_reach(request, user_id), _service(request)
+    limit = await service.limits.admit(caller, "personalize", user_id)
+    made, impression = await service.pipeline.personalize(
+        asked(), request_id=current_request_id(), body=shape, degrade=limit.degrade
     )
     service.impressions.put(impression)
     return Response(
-        orjson.dumps(answer), media_type=JSON, headers={**limit.headers, **told_arms(impression)}
+        orjson.dumps(made), media_type=JSON, headers={**limit.headers, **told_arms(impression)}
     )
 
 
@@ -290,8 +297,8 @@ async def similar(body: SimilarRequest, request: Request) -> Response:
     limit = await service.limits.check(caller, "personalize", body.user_id or body.item_id)
     if not limit.allowed:
         raise limit.refusal()
-    answer = await service.similar.answer(body, request_id=current_request_id())
-    return Response(orjson.dumps(answer), media_type=JSON, headers=limit.headers)
+    found = await service.similar.answer(body, request_id=current_request_id())
+    return Response(orjson.dumps(found), media_type=JSON, headers=limit.headers)
 
 
 async def known_user(
@@ -324,8 +331,8 @@ async def experiment(
         readout = await service.readouts.of(found)
     except (LakeError, StoreError) as error:
         raise unavailable(str(error), hint="try again in a moment", retry_after_s=10) from error
-    answer = ExperimentAnswer.of(readout, now_ms=wall_clock_ms())
-    return Response(answer.model_dump_json(), media_type=JSON)
+    told = ExperimentAnswer.of(readout, now_ms=wall_clock_ms())
+    return Response(told.model_dump_json(), media_type=JSON)
 
 
 def _no_experiment(experiment_id: str) -> ApiError:

@@ -59,13 +59,13 @@ class BeliefCache:
         posteriors: Posteriors,
         *,
         breaker: Breaker,
-        prior: tuple[float, float],
+        prior: PosteriorView,
         fresh_s: float = FRESH_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._posteriors = posteriors
         self._breaker = breaker
-        self._prior = prior_view(*prior)
+        self._prior = prior
         self._fresh_s = fresh_s
         self._clock = clock
         self._segments: LRUCache[str, dict[str, _Kept]] = LRUCache(SEGMENTS)

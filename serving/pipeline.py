@@ -109,10 +109,7 @@ class Pipeline:
         return made
 
     def _count(self, trace: Trace, chosen: answer.Chosen) -> None:
-        for step in trace.steps:
-            self.metrics.stage_seconds.labels(step.stage).observe(step.ms / 1000)
-        for fallback in trace.fallbacks:
-            self.metrics.fallbacks.labels(fallback).inc()
+        trace.count(self.metrics)
         if chosen.known.is_cold:
             self.metrics.cold_starts.inc()
         if chosen.admitted.deadline.elapsed_s() > self.deadline_s:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from domain.bandit import BanditRules
 from domain.events import EventLimits
 from domain.experiments import Experiments
 from serving.admission import Admission
 from serving.bandit.beliefs import BeliefReader
 from serving.bandit.rewards import RewardIntake, turns_of
 from serving.bandit.service import BanditService
-from serving.beliefs import BeliefCache
+from serving.beliefs import BeliefCache, prior_view
 from serving.catalog import Catalog
 from serving.clients import LOG_DEADLINE_S, Breakers, Clients, breakers_of, opened
 from serving.experiments_follower import ExperimentsFollower
@@ -39,6 +38,7 @@ from serving.stages.context import ContextStage
 from serving.stages.explore import ExploreStage
 from serving.stages.rank import RankStage
 from settings import Settings
+from stores.posteriors import PosteriorView
 from stores.spool import Spool
 
 DAY_MS = 86_400_000
@@ -190,14 +190,9 @@ def _pipeline(
 
 
 def _explore(clients: Clients, settings: Settings, breakers: Breakers) -> ExploreStage:
-    streams, serving = settings.streams, settings.serving
-    beliefs = BeliefCache(
-        clients.posteriors,
-        breaker=breakers.redis,
-        prior=(streams.bandit_prior_alpha, streams.bandit_prior_beta),
-    )
+    serving = settings.serving
     return ExploreStage(
-        beliefs,
+        BeliefCache(clients.posteriors, breaker=breakers.redis, prior=_prior(settings)),
         timeout_s=settings.redis.timeout_ms / 1000,
         policy=serving.policy,
         weight=serving.policy_weight,
@@ -262,21 +257,17 @@ def _intake(
 def _bandit(
     clients: Clients, settings: Settings, breakers: Breakers, metrics: Metrics
 ) -> BanditService:
-    streams = settings.streams
-    rules = BanditRules(
-        prior_alpha=streams.bandit_prior_alpha, prior_beta=streams.bandit_prior_beta
-    )
     return BanditService(
         beliefs=BeliefReader(
             store=clients.posteriors,
             breaker=breakers.redis,
-            rules=rules,
+            prior=_prior(settings),
             timeout_s=settings.redis.timeout_ms / 1000,
         ),
         intake=RewardIntake(
             event_log=clients.event_log,
             breaker=breakers.kafka,
-            turns=turns_of(streams.bandit_dedup_ids),
+            turns=turns_of(settings.streams.bandit_dedup_ids),
             limits=_limits(settings),
             timeout_s=LOG_DEADLINE_S,
             now_ms=wall_clock_ms,
@@ -285,6 +276,11 @@ def _bandit(
         metrics=metrics,
         draw_seed=lambda: secrets.randbits(64),
     )
+
+
+def _prior(settings: Settings) -> PosteriorView:
+    streams = settings.streams
+    return prior_view(streams.bandit_prior_alpha, streams.bandit_prior_beta)
 
 
 def _limits(settings: Settings) -> EventLimits:

@@ -84,7 +84,7 @@ class SimilarItems:
             )
             alike = self._alike(asked, content, together)
             items = self._items(asked, alike, user) or self._popular(asked)
-        self._count(asked.trace)
+        asked.trace.count(self.metrics)
         return {
             "request_id": request_id,
             "source_item": request.item_id,
@@ -242,12 +242,6 @@ class SimilarItems:
                 self.catalog.entries[asked.row], self.catalog.entries[row]
             ),
         }
-
-    def _count(self, trace: Trace) -> None:
-        for step in trace.steps:
-            self.metrics.stage_seconds.labels(step.stage).observe(step.ms / 1000)
-        for fallback in trace.fallbacks:
-            self.metrics.fallbacks.labels(fallback).inc()
 
 
 def unknown_item(item_id: str) -> ApiError:

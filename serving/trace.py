@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from serving.metrics import Metrics
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -50,6 +52,13 @@ class Trace:
     def _fell_back(self, name: str) -> None:
         if name not in self.fallbacks:
             self.fallbacks.append(name)
+
+    def count(self, metrics: Metrics) -> None:
+        """Add the time of each stage, and each fallback, to the measurements."""
+        for step in self.steps:
+            metrics.stage_seconds.labels(step.stage).observe(step.ms / 1000)
+        for fallback in self.fallbacks:
+            metrics.fallbacks.labels(fallback).inc()
 
     def stages_ms(self) -> dict[str, float]:
         """The time of each stage."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from domain import policies
 from domain.bandit import BadUpdate, features_refusal, key_of, update_refusal
 from domain.events import EventLimits
-from domain.policies import ContextualThompson, EpsilonGreedy, Policy, Thompson, UpperBound
+from domain.policies import Policy
 from schemas.collections import ID_MAX_LENGTH
 from schemas.types import BanditUpdate
 from serving.contracts.freshet.bandit.v1 import bandit_pb2 as pb
@@ -21,11 +22,9 @@ MAX_SAMPLES = 100
 MAX_DRAWS = 20_000
 
 BY_DEFAULT = pb.POLICY_CONTEXTUAL_THOMPSON
+# By the contract's numbers, which have the domain's names behind a prefix.
 POLICIES: Mapping[int, Policy] = {
-    pb.POLICY_THOMPSON: Thompson(),
-    pb.POLICY_CONTEXTUAL_THOMPSON: ContextualThompson(),
-    pb.POLICY_UPPER_BOUND: UpperBound(),
-    pb.POLICY_EPSILON_GREEDY: EpsilonGreedy(),
+    pb.Policy.Value(f"POLICY_{name.upper()}"): policy for name, policy in policies.POLICIES.items()
 }
 
 # What the domain calls by another name than the contract.

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.bandit import BanditRules
-from serving.beliefs import prior_view
 from serving.breaker import Breaker, DependencyUnavailableError
 from serving.ports import Posteriors
 from stores.posteriors import PosteriorView
@@ -21,7 +19,7 @@ class BeliefReader:
 
     store: Posteriors
     breaker: Breaker
-    rules: BanditRules
+    prior: PosteriorView
     timeout_s: float
 
     async def read(
@@ -35,8 +33,4 @@ class BeliefReader:
                 )
         except TimeoutError as error:
             raise DependencyUnavailableError(self.breaker.name, "no_time_left") from error
-        return [view or self.prior() for view in found]
-
-    def prior(self) -> PosteriorView:
-        """An item of which nothing is known."""
-        return prior_view(self.rules.prior_alpha, self.rules.prior_beta)
+        return [view or self.prior for view in found]

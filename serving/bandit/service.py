@@ -52,7 +52,7 @@ class BanditService(BanditServiceServicer):
                 asked.item_ids, asked.segment, left_s=time_left_s(context)
             )
         except DependencyUnavailableError as error:
-            views = [self._beliefs.prior()] * len(asked.item_ids)
+            views = [self._beliefs.prior] * len(asked.item_ids)
             fallbacks.append(f"posteriors:{error.dependency}_unavailable")
             self._metrics.fallbacks.labels(fallbacks[0]).inc()
         seed = self._draw_seed() if asked.seed is None else asked.seed

@@ -12,7 +12,8 @@ from serving.requests import Constraints, Options, PersonalizeRequest, to_ms
 class Admitted:
     """A request on its way. `at_ms` is the time it speaks of, `now_ms` the time it came.
 
-    `options` are the request's, as far as the arms of experiments leave them alone.
+    `options` are the request's, as far as the arms of experiments leave them alone; `policy` is the
+    one that an arm asks for, None for the service's own.
     """
 
     request: PersonalizeRequest
@@ -22,12 +23,8 @@ class Admitted:
     wanted: Wanted
     deadline: Deadline
     options: Options
+    policy: str | None = None
     assignments: tuple[Assignment, ...] = ()
-
-    @property
-    def policy(self) -> str | None:
-        """The policy that an arm asks for, None for the service's own."""
-        return changes_of(self.assignments).policy
 
     @property
     def count(self) -> int:
@@ -44,7 +41,7 @@ def admit(
     assignments: tuple[Assignment, ...] = (),
 ) -> Admitted:
     """Make a request ready for the stages."""
-    said = request.context.timestamp
+    said, changes = request.context.timestamp, changes_of(assignments)
     return Admitted(
         request=request,
         request_id=request_id,
@@ -52,7 +49,8 @@ def admit(
         at_ms=to_ms(said) if said else now_ms,
         wanted=wanted_of(request.constraints),
         deadline=deadline,
-        options=changed(request.options, changes_of(assignments)),
+        options=changed(request.options, changes),
+        policy=changes.policy,
         assignments=assignments,
     )
 

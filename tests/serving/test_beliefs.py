@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from serving.beliefs import BeliefCache, Beliefs
+from serving.beliefs import BeliefCache, Beliefs, prior_view
 from tests.clock import Clock
 from tests.serving.pretended import PretendedPosteriors, breaker, posterior
 
@@ -15,7 +15,7 @@ async def asked(cache: BeliefCache, *item_ids: str, segment: str = SEGMENT) -> B
 
 def cache_of(posteriors: PretendedPosteriors, clock: Clock | None = None) -> BeliefCache:
     return BeliefCache(
-        posteriors, breaker=breaker("redis"), prior=(1.0, 3.0), clock=clock or Clock()
+        posteriors, breaker=breaker("redis"), prior=prior_view(1.0, 3.0), clock=clock or Clock()
     )
 
 

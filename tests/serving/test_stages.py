@@ -10,7 +10,7 @@ from domain.emotion import EmotionState, feel
 from domain.ranking_features import FEATURES
 from domain.windows import Windows
 from schemas.types import Impression, ShownItem, UserEvent
-from serving.beliefs import BeliefCache
+from serving.beliefs import BeliefCache, prior_view
 from serving.catalog import Catalog
 from serving.metrics import Metrics
 from serving.stages import answer
@@ -347,7 +347,9 @@ async def try_out(
 ) -> Tried:
     stage = ExploreStage(
         BeliefCache(
-            posteriors or PretendedPosteriors(), breaker=breaker("redis"), prior=(1.0, 1.0)
+            posteriors or PretendedPosteriors(),
+            breaker=breaker("redis"),
+            prior=prior_view(1.0, 1.0),
         ),
         timeout_s=0.1,
     )

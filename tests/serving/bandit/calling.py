@@ -15,6 +15,7 @@ from serving.contracts.freshet.bandit.v1.bandit_pb2_grpc import BanditServiceStu
 from serving.rpc.server import SERVICE, listening
 from settings import Settings
 from stores.posteriors import PosteriorView
+from tests.serving import pretended
 from tests.serving.pretended import Outside
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def send_raw(channel: grpc.aio.Channel, method: str, raw: bytes) -> Any:
 
 def posterior(alpha: float, beta: float, **fields: Any) -> PosteriorView:
     """What the store knows of an item."""
-    known = {"version": 7, "log_time_ms": 1, "timestamp_ms": 5, "prior_alpha": 1.0}
-    return PosteriorView(**{"alpha": alpha, "beta": beta, "prior_beta": 1.0, **known, **fields})
+    known = {"version": 7, "log_time_ms": 1, "timestamp_ms": 5}
+    return pretended.posterior(alpha, beta, **(known | fields))
 
 
 def towards(place: int, *, size: float = 3.0) -> Any:
