@@ -7,7 +7,8 @@ from concurrent.futures import Future
 
 from schemas.topics import PERSONALIZATION_RESULTS, USER_EVENTS, Topic
 from schemas.types import EventType, Impression, Record, ShownItem, UserEvent
-from stores.event_log import EventLog, Position
+from stores.event_log import EventLog
+from stores.log_producer import Position
 
 ITEMS = 200
 SHOWN = 8

@@ -7,7 +7,8 @@ from typing import Protocol, Self
 from freshet.backfill_states import KeptBytes
 from operators.fold import Outgoing
 from schemas.topics import TOPICS, Topic
-from stores.event_log import LogMessage, Position
+from stores.event_log import LogMessage
+from stores.log_producer import Position
 from writers.batch import decode_all
 from writers.targets import Target
 

@@ -22,7 +22,8 @@ from schemas.codec import encode
 from schemas.registry import current
 from schemas.topics import USER_EVENTS
 from schemas.types import RECORD_NAMES, EventType, UserEvent
-from stores.event_log import LogMessage, Position
+from stores.event_log import LogMessage
+from stores.log_producer import Position
 
 REPORT_EVERY = 1_000
 # A whole number below this is a time in seconds: as milliseconds it would lie before March 1973.

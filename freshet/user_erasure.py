@@ -14,7 +14,8 @@ from schemas.topics import USER_EVENTS, USER_SNAPSHOTS
 from schemas.types import UserEvent, UserSnapshot
 from settings import Settings
 from stores.errors import StoreError
-from stores.event_log import EventLog, Position, read
+from stores.event_log import EventLog, read
+from stores.log_producer import Position
 from stores.user_keys import UserKeys
 from stores.user_vectors import UserVectorReader
 

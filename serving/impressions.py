@@ -1,6 +1,7 @@
 """Carries impressions to the event log without holding an answer back."""
 
 import asyncio
+from collections import deque
 from contextlib import suppress
 
 import structlog
@@ -12,13 +13,16 @@ from serving.ports import Log
 from stores.errors import LogUnavailable
 
 CAPACITY = 10_000
-WRITERS = 8
 RETRY_AFTER_S = 1.0
+# What comes within so long goes together: to the log a batch is hardly dearer than a record.
+GATHERED_S = 0.02
+# Longer batches would hold the loop while they are encoded.
+BATCH = 128
 log = structlog.get_logger(__name__)
 
 
 class ImpressionLog:
-    """A bounded queue with a few writers. What finds it full is dropped, counted and told."""
+    """A bounded queue that is written batch by batch. What finds it full is dropped and counted."""
 
     def __init__(
         self,
@@ -30,57 +34,73 @@ class ImpressionLog:
     ) -> None:
         self._event_log = event_log
         self._metrics = metrics
+        self._capacity = capacity
         self._retry_after_s = retry_after_s
-        self._queue: asyncio.Queue[Impression] = asyncio.Queue(capacity)
+        self._waiting: deque[Impression] = deque()
+        self._some = asyncio.Event()
+        self._none = asyncio.Event()
+        self._none.set()
         self._was_full = False
         self._unwritten = 0
 
     def put(self, impression: Impression) -> None:
         """Hand an impression over; never waits."""
-        full = self._queue.full()
+        full = self._unwritten >= self._capacity
         if full:
             self._metrics.impressions.labels("dropped").inc()
             if not self._was_full:
-                log.error("impressions are dropped: the queue is full", size=self._queue.qsize())
+                log.error("impressions are dropped: the queue is full", size=self._unwritten)
         else:
-            self._queue.put_nowait(impression)
-            self._unwritten += 1
+            self._waiting.append(impression)
+            self._count(+1)
+            self._some.set()
         self._was_full = full
-        self._metrics.impression_queue.set(self._unwritten)
 
     async def run(self) -> None:
         """Write for ever."""
-        async with asyncio.TaskGroup() as writers:
-            for _ in range(WRITERS):
-                writers.create_task(self._write_all())
+        while True:
+            await self._some.wait()
+            if len(self._waiting) < BATCH:
+                await asyncio.sleep(GATHERED_S)
+            await self._write(self._next_batch())
 
     async def drain(self, *, timeout_s: float) -> None:
         """Wait until all is written; what is left then is dropped and counted."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._queue.join()
+                await self._none.wait()
         if self._unwritten:
             self._metrics.impressions.labels("dropped").inc(self._unwritten)
             log.error("impressions are dropped: the service stops", count=self._unwritten)
 
-    async def _write_all(self) -> None:
-        while True:
-            impression = await self._queue.get()
-            await self._write(impression)
-            self._queue.task_done()
-            self._unwritten -= 1
-            self._metrics.impression_queue.set(self._unwritten)
+    def _next_batch(self) -> list[Impression]:
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        if not self._waiting:
+            self._some.clear()
+        return batch
 
-    async def _write(self, impression: Impression) -> None:
-        while True:
-            try:
-                await self._event_log.append(
-                    PERSONALIZATION_RESULTS, impression.user_id, impression
-                )
-            except LogUnavailable as error:
-                self._metrics.impressions.labels("retried").inc()
-                log.debug("an impression waits for the log", error=str(error))
+    async def _write(self, batch: list[Impression]) -> None:
+        while batch:
+            outcomes = await self._event_log.append_each(
+                PERSONALIZATION_RESULTS, [(one.user_id, one) for one in batch]
+            )
+            left = [
+                impression
+                for impression, outcome in zip(batch, outcomes, strict=True)
+                if isinstance(outcome, LogUnavailable)
+            ]
+            self._metrics.impressions.labels("logged").inc(len(batch) - len(left))
+            self._count(len(left) - len(batch))
+            if left:
+                self._metrics.impressions.labels("retried").inc(len(left))
+                log.debug("impressions wait for the log", count=len(left))
                 await asyncio.sleep(self._retry_after_s)
-                continue
-            self._metrics.impressions.labels("logged").inc()
-            return
+            batch = left
+
+    def _count(self, change: int) -> None:
+        self._unwritten += change
+        self._metrics.impression_queue.set(self._unwritten)
+        if self._unwritten:
+            self._none.clear()
+        else:
+            self._none.set()

@@ -91,3 +91,9 @@ class Log(Protocol):
     async def append(self, topic: Topic, key: str, record: Record) -> object:
         """Write a record, and wait until it is safe."""
         ...
+
+    async def append_each(
+        self, topic: Topic, records: Sequence[tuple[str, Record]]
+    ) -> Sequence[object]:
+        """Write records under their keys; for each comes `LogUnavailable` unless it is safe."""
+        ...

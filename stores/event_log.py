@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
+from functools import partial
+from threading import Lock
 from typing import Any, Self, TypeVar
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
 
@@ -15,12 +17,9 @@ from schemas.codec import decode, encode
 from schemas.topics import TICK_KEY, TOPICS, Topic
 from schemas.types import Record
 from stores.errors import LogUnavailable
+from stores.log_producer import LogProducer, Outcome, Position
 
-# With a version given, a producer can be made while Kafka is away; it's asked again on connecting.
-LOWEST_VERSION = (2, 8)
 LINGER_MS = 1
-BATCH_BYTES = 65_536
-RECONNECT_MS = 1_000
 CLOSE_S = 1.0
 
 RecordT = TypeVar("RecordT", bound=Record)
@@ -41,16 +40,6 @@ class TopicsReport:
 
     created: tuple[str, ...]
     different: tuple[TopicState, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Position:
-    """Where in the log a record stands."""
-
-    topic: str
-    partition: int
-    offset: int
-    log_time_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +162,7 @@ class EventLog:
 
     A record is taken when every in-sync replica has it, or `LogUnavailable` says after
     `deadline_s` that it may not be. A retry inside that time may write it twice, next to each
-    other: readers know records by their id or version. kafka-python's idempotence would prevent
-    that, but with it on (3.0.12) a producer sends nothing ever again once a batch has expired.
+    other: readers know records by their id or version.
     """
 
     def __init__(
@@ -187,74 +175,69 @@ class EventLog:
     ) -> None:
         self._bootstrap = bootstrap
         self._deadline_s = deadline_s
-        deadline_ms = int(deadline_s * 1000)
-        self._producer = KafkaProducer(
-            bootstrap_servers=bootstrap,
-            client_id=client_id,
-            api_version=LOWEST_VERSION,
-            acks="all",
-            enable_idempotence=False,
-            # Keeps the order through retries.
-            max_in_flight_requests_per_connection=1,
-            linger_ms=linger_ms,
-            batch_size=BATCH_BYTES,
-            max_block_ms=deadline_ms,
-            request_timeout_ms=max(1, deadline_ms - linger_ms),
-            delivery_timeout_ms=deadline_ms,
-            reconnect_backoff_max_ms=RECONNECT_MS,
-            allow_auto_create_topics=False,
+        self._producer = LogProducer(
+            bootstrap, client_id=client_id, deadline_s=deadline_s, linger_ms=linger_ms
         )
-        self._known: set[str] = set()
 
     def send(self, topic: Topic, key: str, record: Record) -> "Future[Position]":
         """Hand a record over; the future gets its position, or `LogUnavailable`."""
-        done: Future[Position] = Future()
-        self._hand_over(topic, key, encode(record), done)
-        return done
+        return self.send_raw(topic, key.encode(), encode(record))
 
     def send_raw(self, topic: Topic, key: bytes | None, value: bytes) -> "Future[Position]":
         """Hand over bytes as they are, for tools that write what no codec would."""
         done: Future[Position] = Future()
-        self._produce(topic, key, value, done)
+        self._producer.produce(topic.name, key, value, told=partial(_resolve, done))
         return done
 
     def tick(self, topics: Iterable[Topic]) -> None:
         """Let time go on in every partition, and wait for Kafka's word."""
         try:
-            pending = [
-                self._producer.send(topic.name, key=TICK_KEY, partition=number)
-                for topic in topics
-                for number in self._producer.partitions_for(topic.name)
-            ]
+            pending = [self._tick(topic, number) for topic, number in self._each(topics)]
             for one in pending:
-                one.get(timeout=self._deadline_s)
-        except KafkaError as error:
+                one.result(self._deadline_s + CLOSE_S)
+        except (LogUnavailable, TimeoutError) as error:
             raise LogUnavailable(f"tick: {error}") from error
+
+    def _each(self, topics: Iterable[Topic]) -> Iterator[tuple[Topic, int]]:
+        for topic in topics:
+            found = self._producer.partitions(topic.name, timeout_s=self._deadline_s)
+            yield from ((topic, number) for number in range(found))
+
+    def _tick(self, topic: Topic, partition: int) -> "Future[Position]":
+        done: Future[Position] = Future()
+        self._producer.produce(
+            topic.name, TICK_KEY, None, partition=partition, told=partial(_resolve, done)
+        )
+        return done
 
     async def append(self, topic: Topic, key: str, record: Record) -> Position:
         """Write a record and wait for Kafka's word; `LogUnavailable` after the deadline."""
-        done: Future[Position] = Future()
-        if topic.name in self._known:
-            self._hand_over(topic, key, encode(record), done)
-        else:
-            # The first record of a topic waits for metadata, which would hold the loop.
-            await asyncio.to_thread(self._hand_over, topic, key, encode(record), done)
         try:
-            async with asyncio.timeout(self._deadline_s):
-                return await asyncio.wrap_future(done)
+            async with asyncio.timeout(self._deadline_s + CLOSE_S):
+                return await asyncio.wrap_future(self.send(topic, key, record))
         except TimeoutError as error:
             raise self._too_late(topic) from error
 
+    async def append_each(
+        self, topic: Topic, records: Sequence[tuple[str, Record]]
+    ) -> Sequence[Outcome]:
+        """Write records under their keys, and wait for Kafka's word of each."""
+        if not records:
+            return []
+        waiting = _Outcomes(len(records), loop=asyncio.get_running_loop())
+        for place, (key, record) in enumerate(records):
+            told = partial(waiting.put, place)
+            self._producer.produce(topic.name, key.encode(), encode(record), told=told)
+        return await waiting.all
+
     def flush(self) -> None:
         """Wait until everything handed over is taken or has failed."""
-        try:
-            self._producer.flush(timeout=self._deadline_s + CLOSE_S)
-        except KafkaError as error:
-            raise LogUnavailable(f"flush: {error}") from error
+        if left := self._producer.flush(timeout_s=self._deadline_s + CLOSE_S):
+            raise LogUnavailable(f"flush: no word of {left} records in {self._deadline_s:g} s")
 
     def close(self) -> None:
         """Send what is left, while the deadline allows, and let go of the connections."""
-        self._producer.close(timeout=self._deadline_s + CLOSE_S)
+        self._producer.close(timeout_s=self._deadline_s + CLOSE_S)
 
     def __enter__(self) -> Self:
         return self
@@ -262,48 +245,44 @@ class EventLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _hand_over(self, topic: Topic, key: str, value: bytes, done: "Future[Position]") -> None:
-        self._produce(topic, key.encode(), value, done)
-
-    def _produce(
-        self, topic: Topic, key: bytes | None, value: bytes, done: "Future[Position]"
-    ) -> None:
-        try:
-            pending = self._producer.send(topic.name, key=key, value=value)
-        except KafkaError as error:
-            done.set_exception(LogUnavailable(f"topic {topic.name}: {error}"))
-            return
-        self._known.add(topic.name)
-        pending.add_callback(_resolver(done))
-        pending.add_errback(_rejecter(done, topic))
-
     def _too_late(self, topic: Topic) -> LogUnavailable:
         return LogUnavailable(
             f"topic {topic.name}: no word from {self._bootstrap} in {self._deadline_s:g} s"
         )
 
 
-def _resolver(done: "Future[Position]") -> Callable[[Any], None]:
-    def resolve(taken: Any) -> None:
-        if done.set_running_or_notify_cancel():
-            done.set_result(
-                Position(
-                    topic=taken.topic,
-                    partition=taken.partition,
-                    offset=taken.offset,
-                    log_time_ms=taken.timestamp,
-                )
-            )
+class _Outcomes:
+    """Waits for many outcomes and wakes the loop once: to wake it for each costs more than each."""
 
-    return resolve
+    def __init__(self, count: int, *, loop: asyncio.AbstractEventLoop) -> None:
+        self._found: list[Outcome] = [LogUnavailable("no word yet")] * count
+        self._left = count
+        self._lock = Lock()
+        self._loop = loop
+        self.all: asyncio.Future[Sequence[Outcome]] = loop.create_future()
+
+    def put(self, place: int, outcome: Outcome) -> None:
+        """Take one in, from whichever thread."""
+        with self._lock:
+            self._found[place] = outcome
+            self._left -= 1
+            last = not self._left
+        if last:
+            with suppress(RuntimeError):  # The loop has ended, and nobody waits.
+                self._loop.call_soon_threadsafe(self._tell)
+
+    def _tell(self) -> None:
+        if not self.all.done():
+            self.all.set_result(self._found)
 
 
-def _rejecter(done: "Future[Position]", topic: Topic) -> Callable[[Exception], None]:
-    def reject(error: Exception) -> None:
-        if done.set_running_or_notify_cancel():
-            done.set_exception(LogUnavailable(f"topic {topic.name}: {error}"))
-
-    return reject
+def _resolve(done: "Future[Position]", outcome: Outcome) -> None:
+    if not done.set_running_or_notify_cancel():
+        return
+    if isinstance(outcome, Position):
+        done.set_result(outcome)
+    else:
+        done.set_exception(outcome)
 
 
 def read(

@@ -10,7 +10,8 @@ from itertools import islice
 from typing import TypeAlias
 
 from schemas.types import Record
-from stores.event_log import LogMessage, Position
+from stores.event_log import LogMessage
+from stores.log_producer import Position
 from writers.batch import Carried
 
 # So many wait at most: some 80 MB of users' vectors.

@@ -22,8 +22,10 @@ def main(bootstrap: str, source: str, target: str, _directory: str) -> None:
     states: dict[bytes, bytes] = {}
     while True:
         for message in consumer.consume(500, timeout=0.1):
-            key = message.key()
-            states[key] = moved_bytes(states.get(key), message.value())
+            key, value = message.key(), message.value()
+            if key is None or value is None:
+                continue
+            states[key] = moved_bytes(states.get(key), value)
             _produce(producer, target, key, states[key])
         producer.poll(0)
 

@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 
 from schemas.codec import decode
 from schemas.lake import PAYLOAD, LakeRow, LakeTable
-from stores.event_log import LogMessage, Position
+from stores.event_log import LogMessage
 from stores.lake.columns import arrow_schema
 from stores.lake.files import arrow_table
 from stores.lake.hours import Hour, hours
 from stores.lake.locks import reading
+from stores.log_producer import Position
 
 BATCH_ROWS = 8_192
 OPEN_END_MS = 2**62

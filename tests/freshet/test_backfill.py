@@ -14,7 +14,8 @@ from freshet.backfill_states import KeptBytes, rows_of
 from operators.fold import Counting, Outgoing
 from operators.messages import Incoming
 from schemas.topics import ITEM_SIGNALS, ITEMS, TICK_KEY, USER_EVENTS, USER_SNAPSHOTS
-from stores.event_log import LogMessage, Position
+from stores.event_log import LogMessage
+from stores.log_producer import Position
 
 
 class Counts:

@@ -31,7 +31,8 @@ from schemas.types import ItemSnapshot
 from settings import Settings
 from stores.disk_mark import DiskMark
 from stores.errors import LogUnavailable
-from stores.event_log import LogMessage, Position
+from stores.event_log import LogMessage
+from stores.log_producer import Position
 from tests.stores.lake.lakes import HOUR, event, message, write
 from tests.stores.records import item_event, user_snapshot
 from writers.backlog import Linger

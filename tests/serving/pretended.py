@@ -286,6 +286,13 @@ class PretendedLog:
             raise LogUnavailable("it is away")
         self.taken.append((topic.name, key, record))
 
+    async def append_each(
+        self, topic: Topic, records: Sequence[tuple[str, Record]]
+    ) -> list[object]:
+        return await asyncio.gather(
+            *(self.append(topic, *one) for one in records), return_exceptions=True
+        )
+
     def records(self) -> list[Any]:
         """What was taken."""
         return [record for _, _, record in self.taken]

@@ -1,5 +1,6 @@
 from schemas.types import EmbeddingUpdate, Record
-from stores.event_log import LogMessage, Position
+from stores.event_log import LogMessage
+from stores.log_producer import Position
 from tests.clock import Clock
 from tests.stores.records import embedding_update, item_snapshot
 from writers.backlog import Backlog, Linger

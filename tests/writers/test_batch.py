@@ -1,7 +1,8 @@
 from schemas.codec import encode
 from schemas.topics import EMBEDDING_UPDATES, USER_SNAPSHOTS
 from schemas.types import EmbeddingUpdate, UserSnapshot
-from stores.event_log import LogMessage, Position
+from stores.event_log import LogMessage
+from stores.log_producer import Position
 from tests.stores.records import embedding_update, user_snapshot
 from writers.batch import PAYLOAD_LIMIT, Refused, dead_letter, decode_all, of_kind
 from writers.checks import Problem

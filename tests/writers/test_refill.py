@@ -6,7 +6,8 @@ from schemas.codec import encode
 from schemas.topics import USER_SNAPSHOTS, Topic
 from stores.disk_mark import DiskMark
 from stores.errors import StoreUnavailable
-from stores.event_log import LogMessage, Position
+from stores.event_log import LogMessage
+from stores.log_producer import Position
 from tests.stores.records import user_snapshot
 from writers.backlog import Linger
 from writers.batch import Carried

@@ -17,7 +17,8 @@ from schemas.topics import (
 )
 from schemas.types import Record
 from stores.errors import StoreUnavailable
-from stores.event_log import LogMessage, Position
+from stores.event_log import LogMessage
+from stores.log_producer import Position
 from stores.records.database import Database
 from stores.records.reading import RecordReader
 from tests.stores.records import (
