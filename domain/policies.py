@@ -62,7 +62,7 @@ class Thompson:
 
     def draws(self, arms: Arms, *, count: int, rng: np.random.Generator) -> Floats:
         """Draw for each item."""
-        return rng.beta(arms.alpha, arms.beta, (count, len(arms.alpha)))
+        return _drawn(arms, count=count, rng=rng)
 
     def expected(self, arms: Arms) -> Floats:
         """The means."""
@@ -85,7 +85,7 @@ class ContextualThompson:
 
     def draws(self, arms: Arms, *, count: int, rng: np.random.Generator) -> Floats:
         """Draw for each item, and look at the context."""
-        return self._moved(rng.beta(arms.alpha, arms.beta, (count, len(arms.alpha))), arms)
+        return self._moved(_drawn(arms, count=count, rng=rng), arms)
 
     def expected(self, arms: Arms) -> Floats:
         """The means, moved likewise."""
@@ -97,6 +97,20 @@ class ContextualThompson:
         logits = np.clip(arms.weights @ arms.features, -LARGEST_LOGIT, LARGEST_LOGIT)
         moved = self.reach * (1.0 / (1.0 + np.exp(-logits.astype(np.float64))) - 0.5)
         return np.clip(promise + moved, 0.0, 1.0)
+
+
+def _drawn(arms: Arms, *, count: int, rng: np.random.Generator) -> Floats:
+    """From each posterior so many times.
+
+    Of most items nothing was learned, and what is drawn from Beta(1, 1) is simply anything between
+    0 and 1: to draw it so takes a thirtieth of the time.
+    """
+    drawn: Floats = rng.random((count, len(arms.alpha)))
+    learned = np.flatnonzero((arms.alpha != 1.0) | (arms.beta != 1.0))
+    if len(learned):
+        alpha, beta = arms.alpha[learned], arms.beta[learned]
+        drawn[:, learned] = rng.beta(alpha, beta, (count, len(learned)))
+    return drawn
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ follows one of these draws, all equally likely. All ways are known, so the chanc
 to its place, given the draws and what stands above it, is exact.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,15 +28,19 @@ MAX_DISTANCE = 2.0
 ENGAGEMENT, FRESHNESS, NOVELTY = 0.70 / 0.85, 0.10 / 0.85, 0.05 / 0.85
 
 
+# How like one item the others are, by its place: the cosines of their vectors.
+Closeness = Callable[[int], Floats]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shortlist:
-    """Items in falling relevance; vectors of unit length; categories as numbers.
+    """Items in falling relevance; categories as numbers.
 
     `drawn` has a row for each draw of what the items may be worth; without any, relevance is sure.
     """
 
     relevance: Floats
-    vectors: Floats
+    closeness: Closeness
     categories: NDArray[np.int64]
     drawn: Floats | None = None
 
@@ -52,6 +57,15 @@ class Slot:
     propensity: float
     explored: bool
     belief: int = 0
+
+
+def closeness_among(vectors: Floats) -> Closeness:
+    """How like each other items with these vectors of unit length are.
+
+    >>> closeness_among(np.eye(2, dtype=np.float32))(1).tolist()
+    [0.0, 1.0]
+    """
+    return lambda index: vectors @ vectors[index]
 
 
 def relevance_of(scores: Floats, *, freshness: Floats, novel: Mask) -> Floats:
@@ -84,8 +98,9 @@ def fill_slots(
 ) -> list[Slot]:
     """As many slots as the plan has, or as the shortlist has items.
 
+    >>> alike = closeness_among(np.array([[1, 0], [1, 0], [0, 1]], np.float32))
     >>> items = Shortlist(relevance=np.array([0.9, 0.8, 0.5], np.float32),
-    ...     vectors=np.array([[1, 0], [1, 0], [0, 1]], np.float32), categories=np.array([0, 0, 1]))
+    ...     closeness=alike, categories=np.array([0, 0, 1]))
     >>> plan = ExplorationPlan(
     ...     rate=0.0, coins=(1.0, 1.0), draws=(0.0, 0.0), tickets=(0.0, 0.0))
     >>> [slot.index for slot in fill_slots(items, plan, diversity_weight=0.5, cap=2)]
@@ -104,11 +119,11 @@ def _choose(filling: "_Filling", plan: ExplorationPlan, place: int, pool_size: i
     eligible = filling.eligible()
     winners, surest = filling.best(eligible)
     belief = int(plan.tickets[place] * len(winners))
-    chosen = int(winners[belief])
+    chosen = winners[belief]
     if plan.explores(place):
         pool = np.flatnonzero(eligible)[:pool_size]
         chosen = int(pool[int(plan.draws[place] * len(pool))])
-    by_belief = (1.0 - plan.rate) * np.count_nonzero(winners == chosen) / len(winners)
+    by_belief = (1.0 - plan.rate) * winners.count(chosen) / len(winners)
     return Slot(
         index=chosen,
         propensity=by_belief + plan.rate * _chance_in_pool(chosen, eligible, pool_size),
@@ -128,44 +143,50 @@ class _Filling:
     """What is left to choose from. Its arrays change in place with every `take`."""
 
     def __init__(self, shortlist: Shortlist, *, diversity_weight: float, cap: int) -> None:
-        self.shortlist = shortlist
+        count = len(shortlist.relevance)
+        self.closeness = shortlist.closeness
+        self.categories = shortlist.categories
         self.weight = diversity_weight
-        self.worth = (1 - diversity_weight) * shortlist.relevance
-        drawn = shortlist.drawn
-        self.drawn = None if drawn is None else (1 - diversity_weight) * drawn
+        self.worth = (1 - diversity_weight) * _beliefs(shortlist)
+        # Of each belief about each item, with variety; made once and written over place by place.
+        self.blend: Floats = np.empty_like(self.worth)
         self.cap = cap
-        self.left: Mask = np.ones(len(shortlist.relevance), np.bool_)
-        self.capped: Mask = np.zeros(len(shortlist.relevance), np.bool_)
-        self.distance: Floats = np.full(len(shortlist.relevance), MAX_DISTANCE, np.float32)
+        self.left: Mask = np.ones(count, np.bool_)
+        self.within: Mask = np.ones(count, np.bool_)
+        self.distance: Floats = np.full(count, MAX_DISTANCE, np.float32)
         self.taken_of: dict[int, int] = {}
 
     def eligible(self) -> Mask:
         """What is left within the category caps; all that is left when the caps leave nothing."""
-        within: Mask = self.left & ~self.capped
-        return within if within.any() else self.left
+        return self.within if self.within.any() else self.left
 
-    def best(self, eligible: Mask) -> tuple[NDArray[np.int64], int]:
+    def best(self, eligible: Mask) -> tuple[list[int], int]:
         """The item of the greatest blend by each belief, and by what is expected.
 
         On a tie it is the more relevant one.
         """
         variety = np.where(eligible, self.weight / MAX_DISTANCE * self.distance, -np.inf)
-        surest = int((self.worth + variety).argmax())
-        if self.drawn is None:
-            return np.array([surest], np.int64), surest
-        return np.asarray((self.drawn + variety).argmax(axis=1), np.int64), surest
+        np.add(self.worth, variety, out=self.blend, casting="same_kind")
+        winners: list[int] = self.blend.argmax(axis=1).tolist()
+        surest = winners[-1]
+        return winners[:-1] or winners, surest
 
     def take(self, index: int) -> None:
         """Remove an item and measure the others against it."""
-        self.left[index] = False
-        self._count_category(int(self.shortlist.categories[index]))
+        self.left[index] = self.within[index] = False
+        self._count_category(int(self.categories[index]))
         if self.weight > 0:
-            closeness = self.shortlist.vectors @ self.shortlist.vectors[index]
-            np.minimum(self.distance, 1.0 - closeness, out=self.distance)
+            np.minimum(self.distance, 1.0 - self.closeness(index), out=self.distance)
 
     def _count_category(self, category: int) -> None:
         if category == NO_CATEGORY:
             return
         self.taken_of[category] = self.taken_of.get(category, 0) + 1
         if self.taken_of[category] >= self.cap:
-            self.capped |= self.shortlist.categories == category
+            self.within &= self.categories != category
+
+
+def _beliefs(shortlist: Shortlist) -> Floats:
+    """A row for each draw, and in the last what is expected."""
+    expected = shortlist.relevance[np.newaxis]
+    return expected if shortlist.drawn is None else np.vstack([shortlist.drawn, expected])

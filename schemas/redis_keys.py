@@ -76,6 +76,12 @@ BANDIT = RedisKey(
     holds="alpha, beta, prior_alpha, prior_beta, context_weights and variances (64 float32 each), "
     "statistics, version, log_time_ms, updated_at",
 )
+BANDIT_CHANGES = RedisKey(
+    pattern="bandit_changes",
+    kind="stream",
+    max_size=100_000,
+    holds="item and segment of each posterior that was written, the latest of them",
+)
 EDGE_SYNC = RedisKey(
     pattern="edge_sync:{}", kind="stream", max_size=100_000, holds="user_id, update_type, payload"
 )

@@ -10,7 +10,7 @@ from schemas.topics import Topic
 from schemas.types import Record
 from serving.ranker import Ranking
 from stores.neighbors import NeighborsView
-from stores.posteriors import PosteriorView
+from stores.posteriors import PosteriorChange, PosteriorView
 from stores.vectors import EVERYTHING, ItemFilter
 from stores.views import ItemView, UserView
 
@@ -74,6 +74,18 @@ class Posteriors(Protocol):
 
     async def many(self, item_ids: Sequence[str], segment: str) -> list[PosteriorView | None]:
         """The posterior of each item in a segment; None where nothing was learned."""
+        ...
+
+
+class PosteriorChanges(Protocol):
+    """Which posteriors were written."""
+
+    async def latest_change(self) -> str:
+        """The id after which changes are to come."""
+        ...
+
+    async def changed_after(self, change_id: str, *, limit: int) -> list[PosteriorChange]:
+        """The changes after one, oldest first."""
         ...
 
 

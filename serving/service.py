@@ -16,6 +16,7 @@ from serving.admission import Admission
 from serving.bandit.beliefs import BeliefReader
 from serving.bandit.rewards import RewardIntake, turns_of
 from serving.bandit.service import BanditService
+from serving.belief_feed import BeliefFeed
 from serving.beliefs import BeliefCache, prior_view
 from serving.catalog import Catalog
 from serving.clients import LOG_DEADLINE_S, Breakers, Clients, breakers_of, opened
@@ -58,6 +59,7 @@ class Service:
     similar: SimilarItems
     intake: FeedbackIntake
     kept: KeptFeedback | None
+    belief_feed: BeliefFeed
     impressions: ImpressionLog
     bandit: BanditService
     catalog: Catalog
@@ -88,6 +90,7 @@ async def running(
         async with _beside(
             follower.run(),
             service.impressions.run(),
+            service.belief_feed.run(),
             *(one.run() for one in (service.experiments, service.kept) if one),
             *(breaker.run() for breaker in breakers),
         ):
@@ -107,11 +110,13 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
     breakers, catalog = breakers_of(clients, settings, metrics), Catalog()
     experiments = _experiments(settings, metrics)
     kept = _kept(clients, settings, breakers, metrics)
+    beliefs = BeliefCache(clients.posteriors, breaker=breakers.redis, prior=_prior(settings))
     return Service(
-        pipeline=_pipeline(clients, settings, breakers, catalog, metrics, experiments),
+        pipeline=_pipeline(clients, settings, breakers, catalog, metrics, experiments, beliefs),
         similar=_similar(clients, settings, breakers, catalog, metrics),
         intake=_intake(clients, settings, breakers, metrics, kept),
         kept=kept,
+        belief_feed=BeliefFeed(clients.posteriors, beliefs),
         impressions=ImpressionLog(clients.event_log, metrics=metrics),
         bandit=_bandit(clients, settings, breakers, metrics),
         catalog=catalog,
@@ -152,6 +157,7 @@ def _pipeline(
     catalog: Catalog,
     metrics: Metrics,
     experiments: ExperimentsFollower | None,
+    beliefs: BeliefCache,
 ) -> Pipeline:
     return Pipeline(
         catalog=catalog,
@@ -180,7 +186,7 @@ def _pipeline(
             catalog=catalog,
             timeout_s=settings.triton.timeout_ms / 1000,
         ),
-        explore=_explore(clients, settings, breakers),
+        explore=_explore(beliefs, settings),
         load=Load(most=settings.serving.most_under_way, metrics=metrics),
         metrics=metrics,
         deadline_s=settings.serving.deadline_ms / 1000,
@@ -189,10 +195,10 @@ def _pipeline(
     )
 
 
-def _explore(clients: Clients, settings: Settings, breakers: Breakers) -> ExploreStage:
+def _explore(beliefs: BeliefCache, settings: Settings) -> ExploreStage:
     serving = settings.serving
     return ExploreStage(
-        BeliefCache(clients.posteriors, breaker=breakers.redis, prior=_prior(settings)),
+        beliefs,
         timeout_s=settings.redis.timeout_ms / 1000,
         policy=serving.policy,
         weight=serving.policy_weight,

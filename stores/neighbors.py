@@ -52,10 +52,7 @@ class NeighborsReader(RedisReader):
         """Read items in one round trip, in their order; None for those without neighbours."""
         if not item_ids:
             return []
-        async with self._asking() as pipeline:
-            for item_id in item_ids:
-                pipeline.hmget(NEIGHBORS.of(item_id), READ)
-            found = await pipeline.execute()
+        found = await self._answers(*(("HMGET", NEIGHBORS.of(one), *READ) for one in item_ids))
         return [_view(*one) for one in zip(item_ids, found, strict=True)]
 
 

@@ -152,11 +152,11 @@ class OnlineReader(RedisReader):
 
     async def ping(self) -> None:
         """Raise `StoreUnavailable` unless the server answers."""
-        await self._read(("PING",))
+        await self._answers(("PING",))
 
     async def user(self, user_id: str, *, recent: int = 50) -> UserView:
         """Read all that is known of a user in one round trip; interactions newest first."""
-        stored, interactions = await self._read(
+        stored, interactions = await self._answers(
             ("MGET", *(key.of(user_id) for key in USER_VALUES)),
             ("ZREVRANGE", INTERACTIONS.of(user_id), 0, recent - 1, "WITHSCORES"),
         )
@@ -168,7 +168,7 @@ class OnlineReader(RedisReader):
 
     async def user_stamp(self, user_id: str) -> bytes:
         """Read by what a view of the user could be told from an older one."""
-        context, embedding = await self._read(
+        context, embedding = await self._answers(
             ("GETRANGE", CONTEXT.of(user_id), 0, CONTEXT_HEAD - 1),
             ("GETRANGE", EMBEDDING.of(user_id), 0, VERSION.size - 1),
         )
@@ -176,7 +176,7 @@ class OnlineReader(RedisReader):
 
     async def trending(self, n: int, *, segment: str = "all") -> list[tuple[str, float]]:
         """Read the `n` heaviest items with their weights, heaviest first."""
-        (found,) = await self._read(("ZREVRANGE", TRENDING.of(segment), 0, n - 1, "WITHSCORES"))
+        (found,) = await self._answers(("ZREVRANGE", TRENDING.of(segment), 0, n - 1, "WITHSCORES"))
         return [(item_id.decode(), score) for item_id, score in _scored(found)]
 
     async def items_changed_since(self, since_ms: int, *, limit: int = 500) -> list[ItemView]:
@@ -184,7 +184,7 @@ class OnlineReader(RedisReader):
 
         Go on with the `changed_at_ms` of the last. Deleted ones are among them.
         """
-        (changed,) = await self._read(
+        (changed,) = await self._answers(
             (
                 *("ZRANGEBYSCORE", ITEMS_CHANGED.of(), f"({since_ms}", "+inf", "WITHSCORES"),
                 *("LIMIT", 0, limit),
@@ -193,7 +193,7 @@ class OnlineReader(RedisReader):
         ids = [(item_id.decode(), int(score)) for item_id, score in _scored(changed)]
         if not ids:
             return []
-        stored = await self._read(*(("HGETALL", ITEM.of(item_id)) for item_id, _ in ids))
+        stored = await self._answers(*(("HGETALL", ITEM.of(item_id)) for item_id, _ in ids))
         return [item_view(*key, fields) for key, fields in zip(ids, stored, strict=True)]
 
     async def all_items(self, *, page: int = 500) -> AsyncIterator[list[ItemView]]:
@@ -202,12 +202,6 @@ class OnlineReader(RedisReader):
         while items := await self.items_changed_since(since_ms, limit=page):
             since_ms = items[-1].changed_at_ms
             yield items
-
-    async def _read(self, *commands: tuple[Any, ...]) -> list[Any]:
-        async with self._asking() as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            return await pipeline.execute()
 
 
 def _scored(flat: Sequence[bytes]) -> list[tuple[bytes, float]]:

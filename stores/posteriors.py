@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.redis_keys import BANDIT
+from schemas.redis_keys import BANDIT, BANDIT_CHANGES
 from schemas.types import BanditPosterior
 from stores.newest import newest
 from stores.online import OnlineWriter
@@ -62,6 +62,15 @@ class PosteriorWriter:
         return self._online.run_script(SCRIPT, (_call(*one) for one in latest.items()))
 
 
+@dataclass(frozen=True, slots=True)
+class PosteriorChange:
+    """That a posterior was written; changes come in the order of their ids."""
+
+    change_id: str
+    item_id: str
+    segment: str
+
+
 class PosteriorReader(RedisReader):
     """Reads for the service, each call within its time or `StoreUnavailable`; creates no keys."""
 
@@ -70,15 +79,32 @@ class PosteriorReader(RedisReader):
         if not item_ids:
             return []
         keys = [BANDIT.of(item_id, segment) for item_id in item_ids]
-        async with self._asking() as pipeline:
-            for key in keys:
-                pipeline.hmget(key, list(READ))
-            found = await pipeline.execute()
+        found = await self._answers(*(("HMGET", key, *READ) for key in keys))
         return [_view(*one) for one in zip(keys, found, strict=True)]
+
+    async def latest_change(self) -> str:
+        """Read the id after which changes are to come."""
+        async with self._asking() as pipeline:
+            pipeline.xrevrange(BANDIT_CHANGES.of(), count=1)
+            (found,) = await pipeline.execute()
+        return found[0][0].decode() if found else "0-0"
+
+    async def changed_after(self, change_id: str, *, limit: int) -> list[PosteriorChange]:
+        """Read the changes after one, oldest first; the list holds the latest of all only."""
+        async with self._asking() as pipeline:
+            pipeline.xrange(BANDIT_CHANGES.of(), min=f"({change_id}", count=limit)
+            (found,) = await pipeline.execute()
+        return [
+            PosteriorChange(number.decode(), fields[b"item"].decode(), fields[b"segment"].decode())
+            for number, fields in found
+        ]
 
 
 def _call(key: str, posterior: BanditPosterior) -> tuple[list[str], list[Any]]:
-    return [key], [posterior.version, posterior.log_time_ms, *_fields(posterior)]
+    return [key, BANDIT_CHANGES.of()], [
+        *(BANDIT_CHANGES.max_size, posterior.item_id, posterior.context_segment),
+        *(posterior.version, posterior.log_time_ms, *_fields(posterior)),
+    ]
 
 
 def _fields(posterior: BanditPosterior) -> Iterator[Any]:

@@ -1,9 +1,9 @@
 """A server that speaks Redis: clients, their errors, and calls that end in their time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import redis
 from redis import asyncio as aioredis
@@ -11,6 +11,7 @@ from redis import exceptions as failures
 from redis.asyncio.client import Pipeline
 
 from stores.errors import StoreRejected, StoreUnavailable
+from stores.round_trips import Command, RoundTrips
 
 STORE = "Redis"
 
@@ -66,6 +67,7 @@ class RedisReader:
             socket_connect_timeout=self._timeout_s,
         )
         self._client = aioredis.Redis(connection_pool=self._pool)
+        self._round_trips = RoundTrips(self._answered)
 
     async def __aenter__(self) -> Self:
         return self
@@ -77,6 +79,18 @@ class RedisReader:
         """Let go of the connections; a client doesn't close a pool that it was given."""
         await self._client.aclose()
         await self._pool.disconnect()
+
+    async def _answers(self, *commands: Command) -> Sequence[Any]:
+        """What the server says to each, in a round trip that others may share."""
+        with translated():
+            return await self._round_trips.answers(commands)
+
+    async def _answered(self, commands: Sequence[Command]) -> Sequence[Any]:
+        async with self._asking() as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            found: Sequence[Any] = await pipeline.execute(raise_on_error=False)
+        return found
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[Pipeline]:

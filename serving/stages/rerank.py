@@ -19,7 +19,7 @@ def rerank(
         filling.Shortlist(
             relevance=tried.relevance,
             drawn=tried.drawn,
-            vectors=catalog.column("vectors")[rows],
+            closeness=shortlist.likeness.closeness(),
             categories=catalog.column("category")[rows],
         ),
         tried.plan,

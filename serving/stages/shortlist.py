@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from domain.candidates import Rows
-from domain.rerank import relevance_of
+from domain.rerank import Closeness, relevance_of
 from schemas.types import CandidateSource
 from serving.catalog import Catalog, Mask
 from serving.stages.candidates import Found
@@ -43,11 +44,42 @@ class Shortlist:
     reserve: Mask
     traits: Mapping[str, Mask]
     model_version: str
+    likeness: "Likeness"
 
     def relevance(self, engagement: NDArray[np.float64]) -> Floats:
         """What items that promise so much are worth, a row each for rows of promises."""
         promise = engagement.astype(np.float32)
         return relevance_of(promise, freshness=self.freshness, novel=self.novel) - self.reserve
+
+
+class Likeness:
+    """How like each other the items of a shortlist are, measured when it is first asked for.
+
+    A remembered shortlist is asked for the same few items again and again. The vectors are not
+    kept: those of all shortlists would be many times the catalogue.
+    """
+
+    def __init__(self, catalog: Catalog, rows: Rows) -> None:
+        self._catalog = catalog
+        self._rows = rows
+        self._measured: dict[int, Floats] = {}
+
+    def closeness(self) -> Closeness:
+        """What tells it during one request, in which vectors are gathered once at most."""
+        measured, gathered = self._measured, cache(self._gathered)
+
+        def of(index: int) -> Floats:
+            found = measured.get(index)
+            if found is None:
+                vectors = gathered()
+                found = measured[index] = vectors @ vectors[index]
+            return found
+
+        return of
+
+    def _gathered(self) -> Floats:
+        vectors: Floats = self._catalog.column("vectors")[self._rows]
+        return vectors
 
 
 def shortlist(
@@ -71,6 +103,7 @@ def shortlist(
         reserve=found.reserve[order],
         traits=_traits(catalog, known, rows, freshness),
         model_version=ranked.model_version,
+        likeness=Likeness(catalog, rows),
     )
 
 

@@ -11,6 +11,7 @@ from domain.rerank import (
     NO_CATEGORY,
     Shortlist,
     category_cap,
+    closeness_among,
     fill_slots,
     relevance_of,
 )
@@ -22,7 +23,7 @@ def shortlist(count: int, *, seed: int = 0, categories: int = 3) -> Shortlist:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return Shortlist(
         relevance=np.sort(chance.random(count))[::-1].astype(np.float32),
-        vectors=vectors.astype(np.float32),
+        closeness=closeness_among(vectors.astype(np.float32)),
         categories=chance.integers(NO_CATEGORY, categories, count),
     )
 
@@ -59,7 +60,7 @@ def naive_pick(
     ]
     best, best_value = -1, -np.inf
     for i in within or left:
-        distances = [1 - float(items.vectors[i] @ items.vectors[j]) for j in taken]
+        distances = [1 - float(items.closeness(j)[i]) for j in taken]
         diversity = min(distances, default=2.0) / 2.0
         value = (1 - weight) * float(relevance[i]) + weight * diversity
         if value > best_value + 1e-6:
@@ -174,7 +175,7 @@ def test_a_place_by_a_draw_is_explored_where_it_differs_from_what_is_expected() 
 def test_the_cap_holds_until_nothing_else_is_left() -> None:
     items = Shortlist(
         relevance=np.array([0.9, 0.8, 0.7, 0.1], np.float32),
-        vectors=np.eye(4, dtype=np.float32),
+        closeness=closeness_among(np.eye(4, dtype=np.float32)),
         categories=np.array([1, 1, 1, 2]),
     )
     filled = fill_slots(items, plan(4), diversity_weight=0.0, cap=2)
@@ -184,7 +185,7 @@ def test_the_cap_holds_until_nothing_else_is_left() -> None:
 def test_items_without_a_category_are_not_capped() -> None:
     items = Shortlist(
         relevance=np.array([0.9, 0.8, 0.1], np.float32),
-        vectors=np.eye(3, dtype=np.float32),
+        closeness=closeness_among(np.eye(3, dtype=np.float32)),
         categories=np.array([NO_CATEGORY, NO_CATEGORY, 2]),
     )
     filled = fill_slots(items, plan(3), diversity_weight=0.0, cap=1)

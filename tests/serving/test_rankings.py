@@ -6,7 +6,7 @@ from serving.catalog import Catalog
 from serving.metrics import Metrics
 from serving.rankings import CATALOG_S, LIFETIME_S, Rankings
 from serving.stages.context import Known
-from serving.stages.shortlist import Shortlist
+from serving.stages.shortlist import Likeness, Shortlist
 from stores.views import UserView
 from tests.clock import Clock
 from tests.serving.pretended import NOW_MS, admitted, count_of, filled, item, known_user
@@ -17,8 +17,9 @@ SOURCE: CandidateSource = "popular"
 def best(catalog: Catalog, *ids: str) -> Shortlist:
     count = len(ids)
     some, none = np.ones(count, np.float32), np.zeros(count, np.bool_)
+    rows = np.array(catalog.rows(ids))
     return Shortlist(
-        rows=np.array(catalog.rows(ids)),
+        rows=rows,
         ids=ids,
         sources=(SOURCE,) * count,
         scores=some,
@@ -28,6 +29,7 @@ def best(catalog: Catalog, *ids: str) -> Shortlist:
         reserve=none,
         traits={},
         model_version="m",
+        likeness=Likeness(catalog, rows),
     )
 
 

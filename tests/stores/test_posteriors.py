@@ -71,7 +71,8 @@ async def test_many_are_read_in_the_order_in_which_they_are_asked_for(
     assert await posterior_reader.many([], SEGMENT) == []
     assert found[0] is not None
     assert (found[0].weights, found[0].variances) == (None, None)
-    assert client.dbsize() == 6
+    # Six posteriors and the list of their changes.
+    assert client.dbsize() == 7
     assert client.ttl(BANDIT.of("i3", SEGMENT)) == -1
 
 
@@ -135,3 +136,24 @@ async def test_a_store_that_hangs_is_unavailable_in_time(
                     await reader.many(["i"], SEGMENT)
         finally:
             servers.kill("valkey", signal.SIGCONT)
+
+
+async def test_what_was_written_is_told_in_order_and_what_was_refused_is_not(
+    posteriors: PosteriorWriter, posterior_reader: PosteriorReader
+) -> None:
+    posteriors.write([bandit_posterior("a:b", 5), bandit_posterior("c", 1, "tv_de_night")])
+    first = await posterior_reader.changed_after("0-0", limit=10)
+    assert [(one.item_id, one.segment) for one in first] == [
+        ("a:b", SEGMENT),
+        ("c", "tv_de_night"),
+    ]
+    assert await posterior_reader.latest_change() == first[-1].change_id
+    posteriors.write([bandit_posterior("a:b", 4)])
+    assert await posterior_reader.changed_after(first[-1].change_id, limit=10) == []
+    assert await posterior_reader.changed_after("0-0", limit=1) == first[:1]
+
+
+async def test_changes_begin_at_the_beginning_where_there_are_none(
+    posterior_reader: PosteriorReader,
+) -> None:
+    assert await posterior_reader.latest_change() == "0-0"
