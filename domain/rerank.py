@@ -116,74 +116,102 @@ def fill_slots(
 
 
 def _choose(filling: "_Filling", plan: ExplorationPlan, place: int, pool_size: int) -> Slot:
-    eligible = filling.eligible()
-    winners, surest = filling.best(eligible)
+    winners, surest = filling.best()
     belief = int(plan.tickets[place] * len(winners))
     chosen = winners[belief]
     if plan.explores(place):
-        pool = np.flatnonzero(eligible)[:pool_size]
+        pool = filling.pool(pool_size)
         chosen = int(pool[int(plan.draws[place] * len(pool))])
     by_belief = (1.0 - plan.rate) * winners.count(chosen) / len(winners)
+    by_luck = plan.rate * filling.chance_in_pool(chosen, pool_size) if plan.rate else 0.0
     return Slot(
         index=chosen,
-        propensity=by_belief + plan.rate * _chance_in_pool(chosen, eligible, pool_size),
+        propensity=by_belief + by_luck,
         explored=chosen != surest,
         belief=belief,
     )
 
 
-def _chance_in_pool(chosen: int, eligible: Mask, pool_size: int) -> float:
-    """The pool is the first of the eligible; all of it is equally likely."""
-    if np.count_nonzero(eligible[: chosen + 1]) > pool_size:
-        return 0.0
-    return 1.0 / min(pool_size, np.count_nonzero(eligible))
-
-
 class _Filling:
-    """What is left to choose from. Its arrays change in place with every `take`."""
+    """What is left to choose from. Its arrays change in place with every `take`.
+
+    `blend` is what each belief makes of each item beside those that were taken. It can only fall,
+    so each of those is reckoned in once.
+    """
 
     def __init__(self, shortlist: Shortlist, *, diversity_weight: float, cap: int) -> None:
-        count = len(shortlist.relevance)
-        self.closeness = shortlist.closeness
-        self.categories = shortlist.categories
+        self.shortlist = shortlist
         self.weight = diversity_weight
-        self.worth = (1 - diversity_weight) * _beliefs(shortlist)
-        # Of each belief about each item, with variety; made once and written over place by place.
-        self.blend: Floats = np.empty_like(self.worth)
         self.cap = cap
-        self.left: Mask = np.ones(count, np.bool_)
-        self.within: Mask = np.ones(count, np.bool_)
-        self.distance: Floats = np.full(count, MAX_DISTANCE, np.float32)
+        self.worth = (1 - diversity_weight) * _beliefs(shortlist)
+        self.blend = self.worth + self._variety(np.float32(MAX_DISTANCE))
+        self.eligible: Mask = np.ones(len(shortlist.relevance), np.bool_)
+        self.count = len(shortlist.relevance)
+        self.taken: list[int] = []
         self.taken_of: dict[int, int] = {}
 
-    def eligible(self) -> Mask:
-        """What is left within the category caps; all that is left when the caps leave nothing."""
-        return self.within if self.within.any() else self.left
-
-    def best(self, eligible: Mask) -> tuple[list[int], int]:
+    def best(self) -> tuple[list[int], int]:
         """The item of the greatest blend by each belief, and by what is expected.
 
         On a tie it is the more relevant one.
         """
-        variety = np.where(eligible, self.weight / MAX_DISTANCE * self.distance, -np.inf)
-        np.add(self.worth, variety, out=self.blend, casting="same_kind")
         winners: list[int] = self.blend.argmax(axis=1).tolist()
-        surest = winners[-1]
-        return winners[:-1] or winners, surest
+        return winners[:-1] or winners, winners[-1]
+
+    def pool(self, size: int) -> NDArray[np.int64]:
+        """What exploration takes from: the first of the eligible."""
+        return np.flatnonzero(self.eligible)[:size]
+
+    def chance_in_pool(self, chosen: int, size: int) -> float:
+        """All of the pool is equally likely."""
+        if self.count > size and np.count_nonzero(self.eligible[: chosen + 1]) > size:
+            return 0.0
+        return 1.0 / min(size, self.count)
 
     def take(self, index: int) -> None:
         """Remove an item and measure the others against it."""
-        self.left[index] = self.within[index] = False
-        self._count_category(int(self.categories[index]))
+        self.taken.append(index)
         if self.weight > 0:
-            np.minimum(self.distance, 1.0 - self.closeness(index), out=self.distance)
+            np.minimum(self.blend, self.worth + self._beside(index), out=self.blend)
+        if not self._fills_category(index):
+            self.eligible[index] = False
+            self.blend[:, index] = -np.inf
+            self.count -= 1
+        if not self.count:
+            self._lift_caps()
 
-    def _count_category(self, category: int) -> None:
+    def _variety(self, distance: "Floats | np.float32") -> "Floats | np.float32":
+        return self.weight / MAX_DISTANCE * distance
+
+    def _beside(self, index: int) -> "Floats | np.float32":
+        return self._variety(1.0 - self.shortlist.closeness(index))
+
+    def _fills_category(self, index: int) -> bool:
+        """Count the item's category; when it has its share the rest of it isn't eligible."""
+        category = int(self.shortlist.categories[index])
         if category == NO_CATEGORY:
-            return
+            return False
         self.taken_of[category] = self.taken_of.get(category, 0) + 1
-        if self.taken_of[category] >= self.cap:
-            self.within &= self.categories != category
+        if self.taken_of[category] < self.cap:
+            return False
+        self._close(self.shortlist.categories == category)
+        return True
+
+    def _close(self, items: Mask) -> None:
+        self.eligible[items] = False
+        self.eligible[self.taken] = False
+        self.blend[:, ~self.eligible] = -np.inf
+        self.count = int(np.count_nonzero(self.eligible))
+
+    def _lift_caps(self) -> None:
+        """All that is left, when the caps leave nothing; from now on there are none."""
+        self.cap = len(self.shortlist.relevance) + 1
+        self.blend = self.worth + self._variety(np.float32(MAX_DISTANCE))
+        if self.weight > 0:
+            for index in self.taken:
+                np.minimum(self.blend, self.worth + self._beside(index), out=self.blend)
+        self.eligible[:] = True
+        self._close(np.zeros(len(self.eligible), np.bool_))
 
 
 def _beliefs(shortlist: Shortlist) -> Floats:

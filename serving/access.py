@@ -45,7 +45,7 @@ class GuardedRoute(APIRoute):
         needed = scope
 
         async def guarded(request: Request) -> Response:
-            request.state.caller = _let_in(request, needed)
+            request.state.caller = let_in(request, needed)
             return await handle(request)
 
         return guarded
@@ -62,7 +62,8 @@ def needed_at(path: str) -> Scope | None:
     return ACCESS[path]
 
 
-def _let_in(request: Request, needed: Scope) -> Caller:
+def let_in(request: Request, needed: Scope) -> Caller:
+    """Who sends a request, or the refusal of whoever may not do this."""
     admission: Admission = request.app.state.admission
     caller = admission.caller(request.headers.get("authorization", ""))
     if caller.may(needed):

@@ -39,6 +39,7 @@ from serving.interactions import (
 )
 from serving.metrics import Metrics
 from serving.pipeline import Body
+from serving.quick import QuickPosts, quick_routes
 from serving.recommendation_answers import RecommendationAnswer, SimilarAnswer
 from serving.recommendation_requests import RecommendationRequest, SimilarRequest
 from serving.request_scope import current_request_id
@@ -115,8 +116,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.admission = admission
     app.router.route_class = GuardedRoute
     errors.install(app, metrics, BODIES)
-    app.add_middleware(Gate, metrics=metrics, paths=PATHS)
     _add_routes(app)
+    app.add_middleware(QuickPosts, routes=quick_routes(app, BODIES))
+    app.add_middleware(Gate, metrics=metrics, paths=PATHS)
     return app
 
 
