@@ -14,7 +14,7 @@ from serving.metrics import Metrics
 from serving.rankings import Rankings
 from serving.requests import PersonalizeRequest
 from serving.stages import answer
-from serving.stages.admit import Admitted, admit
+from serving.stages.admit import Admitted, admit, plainly
 from serving.stages.candidates import CandidateStage
 from serving.stages.context import ContextStage, Known
 from serving.stages.explore import ExploreStage
@@ -53,7 +53,7 @@ class Pipeline:
         """The answer to a request, in the shape that `body` gives it, and its impression.
 
         A degraded one, or one too many, asks nobody: without any time, each stage does with what is
-        in the process.
+        in the process. Neither does it explore nor vary, which takes most of the work that is left.
         """
         with self.load.one_more() as too_many:
             trace = Trace()
@@ -72,13 +72,14 @@ class Pipeline:
         with trace.stage("admit"):
             require_items(self.catalog)
             now_ms = self.now_ms()
-            return admit(
+            admitted = admit(
                 request,
                 request_id=request_id,
                 now_ms=now_ms,
                 deadline=deadline,
                 assignments=self.experiments().assigned(request.user_id, at_ms=now_ms),
             )
+            return plainly(admitted) if trace.fallbacks else admitted
 
     async def _choose(self, admitted: Admitted, trace: Trace) -> answer.Chosen:
         with trace.stage("context"):

@@ -5,6 +5,7 @@ import uvicorn
 
 from serving.admission import refuse_if_exposed
 from serving.app import create_app
+from serving.heap import collect_seldom
 from serving.tls import tls_files
 from settings import Settings
 
@@ -18,6 +19,7 @@ def run(settings: Settings) -> None:
     app = create_app(settings)
     refuse_if_exposed(app.state.admission, settings)
     tls = tls_files(settings.serving)
+    collect_seldom()
     uvicorn.run(
         app,
         host=settings.serving.host,

@@ -23,6 +23,7 @@ from serving.clients import LOG_DEADLINE_S, Breakers, Clients, breakers_of, open
 from serving.experiments_follower import ExperimentsFollower
 from serving.feedback import FeedbackIntake
 from serving.follow import CatalogFollower
+from serving.heap import Heap
 from serving.impressions import ImpressionLog
 from serving.kept_feedback import KeptFeedback
 from serving.known_user import UserLookup
@@ -91,6 +92,7 @@ async def running(
             follower.run(),
             service.impressions.run(),
             service.belief_feed.run(),
+            Heap(lambda: len(service.catalog)).run(),
             *(one.run() for one in (service.experiments, service.kept) if one),
             *(breaker.run() for breaker in breakers),
         ):

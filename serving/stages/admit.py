@@ -1,6 +1,6 @@
 """Takes a checked request in: its times, its limits, its deadline."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.experiments import Assignment, Changes, changes_of
 from serving.catalog import Wanted
@@ -53,6 +53,12 @@ def admit(
         policy=changes.policy,
         assignments=assignments,
     )
+
+
+def plainly(admitted: Admitted) -> Admitted:
+    """The request as it is answered with the least work: by the ranking alone."""
+    spared = {"exploration_rate": 0.0, "diversity_weight": 0.0}
+    return replace(admitted, options=admitted.options.model_copy(update=spared))
 
 
 def changed(options: Options, changes: Changes) -> Options:

@@ -15,6 +15,7 @@ from schemas.types import CandidateSource
 from serving.breaker import Breaker, DependencyUnavailableError
 from serving.catalog import Catalog, Mask, Wanted
 from serving.metrics import Metrics
+from serving.nearest import NearestMemory
 from serving.ports import Neighbors, Vectors
 from serving.stages.admit import Admitted
 from serving.stages.context import Known
@@ -72,6 +73,7 @@ class CandidateStage:
         self._redis = redis
         self._catalog = catalog
         self._metrics = metrics
+        self._remembered = NearestMemory(metrics=metrics)
         self._milvus_timeout_s = milvus_timeout_s
         self._redis_timeout_s = redis_timeout_s
 
@@ -115,26 +117,50 @@ class CandidateStage:
     async def _nearest(
         self, asked: Mapping[CandidateSource, Floats], admitted: Admitted, trace: Trace
     ) -> dict[CandidateSource, Rows]:
-        timeout_s = admitted.deadline.of_stage("candidates", at_most_s=self._milvus_timeout_s)
+        """What is near each vector: remembered, or else found now."""
+        whose = (admitted.request.user_id, admitted.wanted)
+        found = {
+            source: rows
+            for source, vector in asked.items()
+            if (rows := self._remembered.find((source, *whose), vector)) is not None
+        }
+        lacking = {source: vector for source, vector in asked.items() if source not in found}
+        if not lacking:
+            return found
         try:
-            hits = await self._milvus.call(
-                lambda: self._vectors.search_items_each(
-                    [lift(vector) for vector in asked.values()],
-                    NEAREST,
-                    filter=filter_of(admitted.wanted),
-                ),
-                timeout_s=timeout_s,
-            )
+            searched = await self._searched(lacking, admitted)
         except DependencyUnavailableError as error:
             trace.fall_back("candidates", error.dependency)
-            allowed = self._catalog.admitted(admitted.wanted)
-            return {
-                source: self._catalog.nearest(vector, NEAREST, among=allowed)
-                for source, vector in asked.items()
-            }
+            return {**found, **self._in_memory(lacking, admitted)}
+        for source, rows in searched.items():
+            self._remembered.keep((source, *whose), lacking[source], rows)
+        return {**found, **searched}
+
+    async def _searched(
+        self, lacking: Mapping[CandidateSource, Floats], admitted: Admitted
+    ) -> dict[CandidateSource, Rows]:
+        timeout_s = admitted.deadline.of_stage("candidates", at_most_s=self._milvus_timeout_s)
+        hits = await self._milvus.call(
+            lambda: self._vectors.search_items_each(
+                [lift(vector) for vector in lacking.values()],
+                NEAREST,
+                filter=filter_of(admitted.wanted),
+            ),
+            timeout_s=timeout_s,
+        )
         return {
             source: self._known_rows(source, [item_id for item_id, _ in found])
-            for source, found in zip(asked, hits, strict=True)
+            for source, found in zip(lacking, hits, strict=True)
+        }
+
+    def _in_memory(
+        self, lacking: Mapping[CandidateSource, Floats], admitted: Admitted
+    ) -> dict[CandidateSource, Rows]:
+        """The same without the vector store, exactly and slower."""
+        allowed = self._catalog.admitted(admitted.wanted)
+        return {
+            source: self._catalog.nearest(vector, NEAREST, among=allowed)
+            for source, vector in lacking.items()
         }
 
     def _known_rows(self, source: CandidateSource, item_ids: Sequence[str]) -> Rows:

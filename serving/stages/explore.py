@@ -121,7 +121,7 @@ def _sampled(admitted: Admitted, beliefs: Beliefs, policy: Policy) -> Doubles | 
     """The policy's draws; none where the request leaves nothing to chance."""
     if admitted.options.exploration_rate == 0:
         return None
-    chance = np.random.default_rng(_seed(admitted.request_id))
+    chance = np.random.Generator(np.random.Philox(key=_key(admitted.request_id)))
     return policy.draws(beliefs.arms, count=DRAWS, rng=chance)
 
 
@@ -140,5 +140,6 @@ def _plan(admitted: Admitted) -> ExplorationPlan:
     return plan_exploration(rate=rate, slots=admitted.count, seed=admitted.request_id)
 
 
-def _seed(request_id: str) -> int:
-    return int.from_bytes(shake_256(f"beliefs:{request_id}".encode()).digest(16), "little")
+def _key(request_id: str) -> NDArray[np.uint64]:
+    """Of a generator that takes it as it is: to spread a seed takes longer than to draw."""
+    return np.frombuffer(shake_256(f"beliefs:{request_id}".encode()).digest(16), "<u8")

@@ -47,6 +47,8 @@ async def test_one_request_too_many_is_answered_at_once_with_what_is_there(
     )
     lacked = [body["metadata"]["fallbacks"][:1] for body, _ in answers]
     assert lacked == [[], [], ["admit:overloaded"]]
+    assert [impression.exploration_rate for _, impression in answers] == [0.1, 0.1, 0.0]
+    assert {shown.propensity for shown in answers[2][1].items} == {1.0}
     assert outside.ranker.calls == 2
     assert len(answers[2][0]["items"]) == 6
     assert count_of(outside.metrics, "freshet_requests_under_way") == 0
