@@ -101,7 +101,9 @@ async def test_other_methods_paths_and_requests_that_may_be_repeats_go_to_the_fr
     await client.get("/healthz")
     await client.get(PERSONALIZE)
     await client.post("/nowhere", json={})
-    await client.post("/interactions", json={"user_id": "u1"}, headers={"Idempotency-Key": "once"})
+    deed = {"user_id": "u1", "item_id": "mug-0", "event_type": "click"}
+    assert (await client.post("/interactions", json=deed)).status_code == 202
+    await client.post("/interactions", json=deed, headers={"Idempotency-Key": "once"})
     assert len(framework.seen) == 4
 
 
