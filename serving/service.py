@@ -31,12 +31,14 @@ from serving.metrics import Metrics
 from serving.pipeline import Pipeline
 from serving.rankings import Rankings
 from serving.readouts import Ledger, Readouts
+from serving.reasoner import Reasoner
 from serving.rpc.server import listening
 from serving.similar import SimilarItems
 from serving.stages.candidates import CandidateStage
 from serving.stages.context import ContextStage
 from serving.stages.explore import ExploreStage
 from serving.stages.rank import RankStage
+from serving.stages.reason import ReasonStage
 from settings import Settings
 from stores.posteriors import PosteriorView
 from stores.spool import Spool
@@ -67,6 +69,7 @@ class Service:
     experiments: ExperimentsFollower | None
     readouts: Readouts
     limits: Limits
+    reasoner: Reasoner | None = None
 
 
 @asynccontextmanager
@@ -88,7 +91,7 @@ async def running(
         async with _beside(
             follower.run(),
             service.impressions.run(),
-            *(one.run() for one in (service.experiments, service.kept) if one),
+            *(one.run() for one in (service.experiments, service.kept, service.reasoner) if one),
             *(breaker.run() for breaker in breakers),
         ):
             async with listening(
@@ -107,8 +110,9 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
     breakers, catalog = breakers_of(clients, settings, metrics), Catalog()
     experiments = _experiments(settings, metrics)
     kept = _kept(clients, settings, breakers, metrics)
+    reasoner = _reasoner(clients, settings, breakers, metrics)
     return Service(
-        pipeline=_pipeline(clients, settings, breakers, catalog, metrics, experiments),
+        pipeline=_pipeline(clients, settings, breakers, catalog, metrics, experiments, reasoner),
         similar=_similar(clients, settings, breakers, catalog, metrics),
         intake=_intake(clients, settings, breakers, metrics, kept),
         kept=kept,
@@ -133,7 +137,16 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
             metrics=metrics,
             settings=settings,
         ),
+        reasoner=reasoner,
     )
+
+
+def _reasoner(
+    clients: Clients, settings: Settings, breakers: Breakers, metrics: Metrics
+) -> Reasoner | None:
+    if clients.chat is None or breakers.llm is None:
+        return None
+    return Reasoner(clients.chat, settings.reasoner, breaker=breakers.llm, metrics=metrics)
 
 
 def _experiments(settings: Settings, metrics: Metrics) -> ExperimentsFollower | None:
@@ -152,6 +165,7 @@ def _pipeline(
     catalog: Catalog,
     metrics: Metrics,
     experiments: ExperimentsFollower | None,
+    reasoner: Reasoner | None,
 ) -> Pipeline:
     return Pipeline(
         catalog=catalog,
@@ -186,6 +200,7 @@ def _pipeline(
         deadline_s=settings.serving.deadline_ms / 1000,
         now_ms=wall_clock_ms,
         experiments=(lambda: experiments.current) if experiments else Experiments,
+        reason=ReasonStage(reasoner, catalog=catalog, metrics=metrics) if reasoner else None,
     )
 
 
