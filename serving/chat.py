@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import structlog
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from settings.model import ReasonerSettings
 
@@ -39,7 +39,7 @@ class _Lenient(BaseModel):
 
 
 class _Message(_Lenient):
-    content: str
+    content: str | None = None
 
 
 class _Choice(_Lenient):
@@ -52,7 +52,7 @@ class _Usage(_Lenient):
 
 
 class _Completion(_Lenient):
-    choices: list[_Choice]
+    choices: list[_Choice] = Field(min_length=1)
     usage: _Usage | None = None
 
 
@@ -91,7 +91,7 @@ class ChatEndpoint:
     async def ask(self, messages: Sequence[Message], *, most_tokens: int) -> Said:
         """What the model answers, in JSON as it claims, or `ChatUnavailableError`."""
         return _said(
-            await self._sent(
+            await self._completed(
                 {
                     "messages": messages,
                     "max_tokens": most_tokens,
@@ -103,11 +103,14 @@ class ChatEndpoint:
 
     async def probe(self) -> None:
         """Raise unless the model answers now: a list of models would say less."""
-        await self._sent({"messages": PROBE, "max_tokens": 1})
+        await self._completed({"messages": PROBE, "max_tokens": 1})
 
     async def close(self) -> None:
         """Let go of the connections."""
         await self._client.aclose()
+
+    async def _completed(self, asked: Mapping[str, Any]) -> _Completion:
+        return _completion(await self._sent(asked))
 
     async def _sent(self, asked: Mapping[str, Any]) -> bytes:
         if self._clock() < self._rests_until:
@@ -148,13 +151,17 @@ async def _bounded(response: httpx.Response) -> bytes:
     return bytes(taken)
 
 
-def _said(answer: bytes) -> Said:
+def _completion(answer: bytes) -> _Completion:
     try:
-        completion = _Completion.model_validate_json(answer)
-        text = completion.choices[0].message.content
-    except (ValidationError, IndexError) as error:
+        return _Completion.model_validate_json(answer)
+    except ValidationError as error:
         raise ChatUnavailableError("it answered with something else than a completion") from error
-    usage = completion.usage or _Usage()
+
+
+def _said(completion: _Completion) -> Said:
+    text, usage = completion.choices[0].message.content, completion.usage or _Usage()
+    if text is None:
+        raise ChatUnavailableError("it answered without a text")
     return Said(
         text=text,
         prompt_tokens=max(0, usage.prompt_tokens or 0),

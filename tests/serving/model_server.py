@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from serving.chat import ChatEndpoint
 from settings.model import ReasonerSettings
 
 Write = Callable[[dict[str, Any]], str]
@@ -42,6 +44,8 @@ class ModelServer:
     hangs_up: bool = False
     address: str = ""
     requests: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    clients: list[ChatEndpoint] = field(default_factory=list)
+    connections: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def asked(self) -> list[dict[str, Any]]:
@@ -58,6 +62,25 @@ class ModelServer:
             {"url": f"{self.address}/v1", "model": "tiny", "most_share": 1.0, **fields}
         )
 
+    def client(self, *, clock: Callable[[], float] = time.monotonic, **fields: Any) -> ChatEndpoint:
+        """A client that is closed with the server."""
+        self.clients.append(ChatEndpoint(self.settings(**fields), clock=clock))
+        return self.clients[-1]
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection in a task that ends with the server."""
+        task = asyncio.create_task(self.serve(reader, writer))
+        self.connections.add(task)
+        task.add_done_callback(self.connections.discard)
+
+    async def close(self) -> None:
+        """End all connections, from both sides."""
+        for client in self.clients:
+            await client.close()
+        for task in self.connections:
+            task.cancel()
+        await asyncio.gather(*self.connections, return_exceptions=True)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer what comes on a connection until its end."""
         try:
@@ -67,6 +90,8 @@ class ModelServer:
             pass
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -104,8 +129,11 @@ class ModelServer:
 async def model_server(**fields: Any) -> AsyncIterator[ModelServer]:
     """A server on a free port of loopback."""
     model = ModelServer(**fields)
-    server = await asyncio.start_server(model.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(model.connected, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     model.address = f"http://{host}:{port}"
     async with server:
-        yield model
+        try:
+            yield model
+        finally:
+            await model.close()

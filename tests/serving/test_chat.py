@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from serving.chat import MOST_BYTES, ChatEndpoint, ChatUnavailableError
+from serving.chat import MOST_BYTES, ChatUnavailableError
 from tests.serving.model_server import ModelServer, model_server
 
 KEY = "sk-very-secret"
@@ -14,18 +14,13 @@ MESSAGES = [{"role": "system", "content": "write"}, {"role": "user", "content": 
 
 
 async def asked(model: ModelServer, **settings: Any) -> str:
-    chat = ChatEndpoint(model.settings(**settings))
-    try:
-        return (await chat.ask(MESSAGES, most_tokens=7)).text
-    finally:
-        await chat.close()
+    return (await model.client(**settings).ask(MESSAGES, most_tokens=7)).text
 
 
 async def test_what_is_sent_and_what_comes_back() -> None:
     async with model_server() as model:
-        chat = ChatEndpoint(model.settings(api_key=KEY))
+        chat = model.client(api_key=KEY)
         said = await chat.ask(MESSAGES, most_tokens=7)
-        await chat.close()
     assert "You may like x." in said.text
     assert (said.prompt_tokens, said.completion_tokens) == (200, 50)
     ((line, headers, body),) = model.requests
@@ -70,7 +65,6 @@ async def test_another_status_is_no_answer(status: int) -> None:
         b"[]",
         b"{}",
         b'{"choices": []}',
-        b'{"choices": [{"message": {"content": null}}]}',
         b'{"choices": [{"message": {"content": 5}}]}',
         b'{"choices": [{"message": {"content": "\\ud800"}}]}',
         b"\xff",
@@ -81,6 +75,16 @@ async def test_something_else_than_a_completion_is_no_answer(raw: bytes) -> None
     async with model_server(raw=raw) as model:
         with pytest.raises(ChatUnavailableError, match="something else than a completion"):
             await asked(model)
+
+
+async def test_an_answer_without_a_text_is_none_but_a_probe_may_have_it() -> None:
+    async with model_server(raw=b'{"choices": [{"message": {"content": null}}]}') as model:
+        with pytest.raises(ChatUnavailableError, match="without a text"):
+            await asked(model)
+        await model.client().probe()
+        model.raw = b"<html>"
+        with pytest.raises(ChatUnavailableError, match="something else"):
+            await model.client().probe()
 
 
 async def test_an_endless_answer_is_cut_off() -> None:
@@ -106,7 +110,7 @@ async def test_a_server_without_counts_of_tokens_will_do() -> None:
 async def test_a_rest_that_is_asked_for_is_given() -> None:
     now_s = 100.0
     async with model_server(status=429, headers={"retry-after": "30"}) as model:
-        chat = ChatEndpoint(model.settings(), clock=lambda: now_s)
+        chat = model.client(clock=lambda: now_s)
         with pytest.raises(ChatUnavailableError, match="429"):
             await chat.probe()
         model.status, now_s = 200, 129.9
@@ -115,7 +119,6 @@ async def test_a_rest_that_is_asked_for_is_given() -> None:
         assert len(model.requests) == 1
         now_s = 130.0
         await chat.probe()
-        await chat.close()
 
 
 @pytest.mark.parametrize(
@@ -124,25 +127,23 @@ async def test_a_rest_that_is_asked_for_is_given() -> None:
 async def test_a_rest_is_bounded_and_a_date_is_none(said: str, *, rests: bool) -> None:
     now_s = 100.0
     async with model_server(status=503, headers={"retry-after": said}) as model:
-        chat = ChatEndpoint(model.settings(), clock=lambda: now_s)
+        chat = model.client(clock=lambda: now_s)
         with pytest.raises(ChatUnavailableError, match="503"):
             await chat.probe()
         with pytest.raises(ChatUnavailableError, match="rest" if rests else "503"):
             await chat.probe()
         model.status, now_s = 200, 160.0
         await chat.probe()
-        await chat.close()
 
 
 async def test_a_refusal_is_logged_once_and_without_the_key() -> None:
     raw = b'{"error": "wrong key ' + b"x" * 270 + KEY.encode() + b' given"}'
     async with model_server(status=401, raw=raw) as model:
-        chat = ChatEndpoint(model.settings(api_key=KEY))
+        chat = model.client(api_key=KEY)
         with capture_logs() as logged:
             for _ in range(3):
                 with pytest.raises(ChatUnavailableError):
                     await chat.probe()
-        await chat.close()
     assert [one["status"] for one in logged] == [401]
     assert "wrong key" in logged[0]["says"]
     assert "sk-" not in logged[0]["says"]
