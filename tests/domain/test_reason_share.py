@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from fractions import Fraction
 
 from hypothesis import given
@@ -10,7 +11,7 @@ shares = st.floats(0.001, 1.0)
 requests = st.lists(st.sampled_from([None, False, True]), max_size=400)
 
 
-def calls(share: float, wishes: list[bool | None]) -> list[bool]:
+def calls(share: float, wishes: Sequence[bool | None]) -> list[bool]:
     """Whether each request made a call."""
     allowance, made = Allowance(share), []
     for asked in wishes:
