@@ -6,6 +6,7 @@ the items, the names of the signals that put them there, and a situation that ma
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from domain.reason_rules import HABIT
@@ -18,6 +19,8 @@ MOST_SIGNALS = 4
 MOST_INTERESTS = 3
 MOST_FACTORS = 8
 LARGEST = 1e12
+# Titles come again and again; looking through one takes longer than the rest of its item.
+REMEMBERED = 10_000
 
 # A client may call its pages as it likes; a name that isn't common could be anything.
 PAGES = frozenset({"home", "search", "category", "item_detail", "product", "cart", "checkout"})
@@ -114,9 +117,7 @@ def told_item(facts: Mapping[str, Any]) -> dict[str, Any] | None:
         "newcomer": facts.get("newcomer") is True or None,
         "interests": cleaned_all(_listed(facts.get("interests")))[:MOST_INTERESTS],
         "signals": cleaned_all(_listed(facts.get("signals")))[:MOST_SIGNALS],
-        "factors": [factor for one in _listed(facts.get("factors")) if (factor := _factor(one))][
-            :MOST_FACTORS
-        ],
+        "factors": _factors(_listed(facts.get("factors"))),
     }
     return {name: value for name, value in told.items() if value not in (None, [])}
 
@@ -130,6 +131,10 @@ def numbers_told(told: Any) -> frozenset[float]:
     if isinstance(told, list | tuple):
         return frozenset().union(*map(numbers_told, told))
     return frozenset() if told is None or isinstance(told, bool) else frozenset({float(told)})
+
+
+def _factors(given: Sequence[Any]) -> list[dict[str, Any]]:
+    return [told for one in given[:MOST_FACTORS] if (told := _factor(one))]
 
 
 def _factor(given: Any) -> dict[str, Any]:
@@ -148,9 +153,12 @@ def _said(facts: ItemFacts | SituationFacts) -> dict[str, Any]:
 
 
 def _words(given: Any, *, longest: int) -> str | None:
-    if not isinstance(given, str) or is_order(given):
-        return None
-    return cleaned(given, longest=longest) or None
+    return _told(given, longest) if isinstance(given, str) else None
+
+
+@lru_cache(REMEMBERED)
+def _told(text: str, longest: int) -> str | None:
+    return None if is_order(text) else cleaned(text, longest=longest) or None
 
 
 def _number(given: Any) -> float | None:

@@ -6,10 +6,10 @@ The model never decides anything: which items are shown, and where, stands befor
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from cachetools import TTLCache
@@ -38,6 +38,7 @@ SHARE_SPENT = "share_spent"
 
 # A call as it runs beside the requests; its result is what it lacks, None for nothing.
 Call = asyncio.Task[str | None]
+Key = TypeVar("Key", bound=Hashable)
 log = structlog.get_logger(__name__)
 
 
@@ -133,7 +134,7 @@ class Reasoner:
             self._metrics.reasoner_left_out.labels("untellable").inc()
             return None
         key = (style, json.dumps(told, sort_keys=True))
-        if not self._is_there(key) and key not in self._under_way:
+        if self._lacking([key]):
             self._metrics.reasoner_selected.labels("explanation").inc()
             self._begin([key], partial(self._explain, key, told, style), asked=True)
         awaited = {call for call in [self._under_way.get(key)] if call is not None}
@@ -145,29 +146,34 @@ class Reasoner:
         self, items: Sequence[ItemFacts], situation: SituationFacts, *, asked: bool
     ) -> str | None:
         """Begin a call for what isn't there and isn't under way, or say why not."""
-        new = [
-            item
-            for item in dict.fromkeys(items)
-            if not self._is_there(key := (situation, item)) and key not in self._under_way
-        ]
-        if not new:
+        keys = {(situation, item): item for item in items}
+        lacking = self._lacking(keys)
+        if not lacking:
             return None
-        keys = [(situation, item) for item in new]
-        return self._begin(keys, partial(self._write, new, situation), asked=asked)
+        new = [keys[key] for key in lacking]
+        return self._begin(lacking, partial(self._write, new, situation), asked=asked)
 
-    def _is_there(self, key: Hashable) -> bool:
-        """Whether the model needn't be asked."""
-        there = key in self._texts
-        self._metrics.cache.labels("reason", "hit" if there else "miss").inc()
-        return there or key in self._refused
+    def _lacking(self, keys: Collection[Key]) -> list[Key]:
+        """Those of which nothing is known, and about which the model isn't being asked."""
+        misses = [key for key in keys if key not in self._texts]
+        self._metrics.cache.labels("reason", "hit").inc(len(keys) - len(misses))
+        self._metrics.cache.labels("reason", "miss").inc(len(misses))
+        return [key for key in misses if key not in self._refused and key not in self._under_way]
+
+    def obstacle(self, *, asked: bool) -> str | None:
+        """Why no call could be begun now; counted, since the request goes without one."""
+        found = self._obstacle(asked=asked)
+        if found:
+            self._metrics.reasoner_left_out.labels(found).inc()
+        return found
 
     def _begin(
         self, keys: Sequence[Hashable], work: Callable[[], Awaitable[str | None]], *, asked: bool
     ) -> str | None:
-        obstacle = self._obstacle(asked=asked)
+        obstacle = self.obstacle(asked=asked)
         if obstacle:
-            self._metrics.reasoner_left_out.labels(obstacle).inc()
             return obstacle
+        self._allowance = self._allowance.spent(asked=asked) or self._allowance
         call = asyncio.create_task(self._guarded(work))
         self._calls.add(call)
         self._under_way.update(dict.fromkeys(keys, call))
@@ -179,11 +185,7 @@ class Reasoner:
             return UNAVAILABLE
         if len(self._calls) >= self._most_concurrent:
             return BUSY
-        left = self._allowance.spent(asked=asked)
-        if left is None:
-            return SHARE_SPENT
-        self._allowance = left
-        return None
+        return SHARE_SPENT if self._allowance.spent(asked=asked) is None else None
 
     async def _guarded(self, work: Callable[[], Awaitable[str | None]]) -> str | None:
         try:

@@ -148,14 +148,15 @@ def _explanations(chosen: Chosen, catalog: Catalog) -> dict[int, Explanation]:
 
 def explained(chosen: Chosen, catalog: Catalog, *, places: int) -> dict[int, Explanation]:
     """Why the items of the first places are shown, by rank."""
-    nearest = nearest_met(chosen, catalog)
+    slots = chosen.slots[:places]
+    nearest = nearest_met(chosen, catalog, places=places)
     trending = {row: place for place, row in enumerate(catalog.trending[:WORTH_SAYING], start=1)}
     popular = {
         row: place for place, row in enumerate(catalog.popular[:WORTH_SAYING].tolist(), start=1)
     }
     return {
         rank: explain(_evidence(chosen, slot, catalog, nearest[rank - 1], trending, popular))
-        for rank, slot in enumerate(chosen.slots[:places], start=1)
+        for rank, slot in enumerate(slots, start=1)
     }
 
 
@@ -183,13 +184,19 @@ def _evidence(
     )
 
 
-def nearest_met(chosen: Chosen, catalog: Catalog) -> list[tuple[Met, float] | None]:
-    """For each place, the recent item that is most like it, without the item itself."""
+def nearest_met(
+    chosen: Chosen, catalog: Catalog, *, places: int | None = None
+) -> list[tuple[Met, float] | None]:
+    """For each of the first places, the recent item that is most like it, without the item itself.
+
+    Without a number it is all places.
+    """
+    slots = chosen.slots[:places]
     met = [one for one in chosen.known.met if one.vector is not None and _liked(one)]
     vectors = [one.vector for one in met if one.vector is not None]
     if not met:
-        return [None] * len(chosen.slots)
-    rows = [chosen.row(slot) for slot in chosen.slots]
+        return [None] * len(slots)
+    rows = [chosen.row(slot) for slot in slots]
     closeness = catalog.column("vectors")[rows] @ np.stack(vectors).T
     for place, row in enumerate(rows):
         for column, one in enumerate(met):

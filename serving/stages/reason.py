@@ -33,7 +33,7 @@ class ReasonStage:
         circumstances = circumstances_of(chosen, trace, timeout_s=self._reasoner.timeout_s)
         rule = self._selected(circumstances)
         trace.note(selected=rule)
-        if not (circumstances.asked or rule):
+        if not (circumstances.asked or (rule and self._reasoner.obstacle(asked=False) is None)):
             return {}
         items, situation = self._facts(chosen), _situation(chosen)
         if not circumstances.asked:

@@ -94,6 +94,15 @@ def test_of_other_facts_only_what_is_known_here_is_told() -> None:
     }
 
 
+def test_lists_are_cut() -> None:
+    many = [f"name {letter}" for letter in "abcdefghijkl"]
+    told = told_item(
+        {"title": "x", "interests": many, "signals": many, "factors": [{"factor": n} for n in many]}
+    )
+    assert told is not None
+    assert [len(told[name]) for name in ("interests", "signals", "factors")] == [3, 4, 8]
+
+
 def test_without_a_title_nothing_is_told() -> None:
     assert told_item({"price": 1}) is None
     assert told_item({"title": ["Red mug"]}) is None

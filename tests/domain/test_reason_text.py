@@ -69,6 +69,10 @@ def test_cleaned_texts_are_one_bounded_line_and_stay_as_they_are(text: str, long
     }
 
 
+def test_a_cut_text_ends_with_a_word() -> None:
+    assert cleaned("red  mug", longest=4) == "red"
+
+
 @pytest.mark.parametrize(
     "title",
     [

@@ -220,6 +220,16 @@ async def test_without_the_model_the_templates_speak(how: dict[str, Any], lackin
     assert count_of(one.outside.metrics, name, **labels) == 1
 
 
+async def test_a_share_that_is_spent_is_no_fallback() -> None:
+    async with house(reasoner={"most_share": 0.5}) as one:
+        body, _ = await one.answer()
+        assert one.count("left_out", why="share_spent") == 1
+        assert {generated for _, generated in explained(body).values()} == {False}
+        assert body["metadata"]["fallbacks"] == []
+        body, _ = await one.answer()
+        assert body["metadata"]["tier"] == "llm"
+
+
 async def test_an_answer_that_waits_is_out_in_time() -> None:
     async with house(delay_s=5) as one:
         assert one.service.reasoner
