@@ -104,10 +104,8 @@ class Reasoner:
 
     def remembered(self, items: Iterable[ItemFacts], situation: SituationFacts) -> Reasons:
         """The texts that are there already."""
-        keys = {item: (situation, item) for item in items}
-        return Reasons(
-            texts={item: self._texts[key] for item, key in keys.items() if key in self._texts}
-        )
+        found = {item: self._texts.get((situation, item)) for item in items}
+        return Reasons(texts={item: text for item, text in found.items() if text is not None})
 
     async def reasons(
         self, items: Sequence[ItemFacts], situation: SituationFacts, *, wait_s: float

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -16,9 +16,11 @@ from domain.reason_rules import HOLDING_BACK, SELECTING
 from schemas.types import Impression
 from serving.app import create_app
 from serving.breaker import FAILURES_TO_OPEN
+from serving.deadline import Deadline
 from serving.requests import PersonalizeRequest
 from serving.service import Service
-from serving.stages.reason import PLACES
+from serving.stages.reason import PLACES, circumstances_of
+from serving.trace import Trace
 from settings import Settings
 from stores.views import ItemView
 from tests.serving.model_server import ModelServer, model_server
@@ -27,6 +29,7 @@ from tests.serving.pretended import (
     Outside,
     axis,
     count_of,
+    filled,
     interaction,
     item,
     known_user,
@@ -34,6 +37,7 @@ from tests.serving.pretended import (
     shop,
 )
 from tests.serving.test_http import check
+from tests.serving.test_stages import placed
 
 GREEDY = {"exploration_rate": 0, "diversity_weight": 0}
 ASKS = {**GREEDY, "include_explanation": True}
@@ -181,8 +185,10 @@ async def test_who_does_not_ask_waits_for_nothing_and_others_profit() -> None:
         assert time.perf_counter() - started < 0.15
         assert {shown["explanation"] for shown in body["items"]} == {None}
         assert (body["metadata"]["tier"], impression.tier) == ("origin", "origin")
-        # The first has nothing saved for those who don't ask.
+        # The first has nothing saved for those who don't ask, so nothing is looked up for it.
         assert one.count("left_out", why="share_spent") == 1
+        labels = {"cache": "reason", "outcome": "miss"}
+        assert count_of(one.outside.metrics, "freshet_cache_total", **labels) == 0
         for _ in range(5):
             await one.answer(user_id="new", options=GREEDY)
         await one.settled()
@@ -317,6 +323,19 @@ async def test_a_late_request_asks_no_model() -> None:
         await one.answer()
         assert one.model.requests == []
     assert one.count("left_out", why="no_time") == 1
+
+
+async def test_how_much_time_is_left() -> None:
+    now_s = 100.0
+    chosen = await placed({}, filled())
+    admitted = replace(chosen.admitted, deadline=Deadline(0.5, clock=lambda: now_s))
+    chosen = replace(chosen, admitted=admitted)
+    now_s = 100.15
+    left_s = circumstances_of(chosen, Trace(), timeout_s=0.2).time_left_s
+    assert left_s == pytest.approx(0.05)
+    assert circumstances_of(chosen, Trace(), timeout_s=0.1).time_left_s < 0
+    now_s = 100.49
+    assert circumstances_of(chosen, Trace(), timeout_s=9.0).time_left_s == 0
 
 
 async def test_a_user_known_well_gets_templates_and_what_is_there_already() -> None:
