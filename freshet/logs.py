@@ -7,7 +7,7 @@ from typing import Literal
 import structlog
 
 # These tell of every retry; what it means for us, our own modules say.
-QUIET = ("kafka", "pymilvus", "grpc")
+QUIET = ("kafka", "pymilvus", "grpc", "httpx", "httpcore")
 
 
 def configure(log_format: Literal["text", "json"], *, level: int = logging.INFO) -> None:

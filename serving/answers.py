@@ -20,6 +20,7 @@ class ItemExplanation(Answer):
 
     primary_reason: str
     signals: list[str]
+    llm_generated: bool = Field(description="a language model wrote the reason")
 
 
 class ItemMetadata(Answer):
@@ -55,7 +56,9 @@ class PersonalizeMetadata(Answer):
     """How the answer came about."""
 
     latency_ms: float
-    tier: Literal["edge", "origin", "llm"]
+    tier: Literal["edge", "origin", "llm"] = Field(
+        description="llm: a language model wrote at least one of the reasons"
+    )
     cache_hit: bool
     cold_start: bool = Field(description="nothing is known of the user: popular, trending, new")
     exploration_applied: bool

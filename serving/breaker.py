@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from serving.chat import ChatUnavailableError
 from serving.metrics import Metrics
 from serving.ranker import RankerUnavailableError
 from stores.errors import StoreError
@@ -16,7 +17,7 @@ PROBE_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 2.0
 
 # What a call may fail with; anything else is a fault of the program and is not hidden here.
-FAILURES = (StoreError, RankerUnavailableError, TimeoutError)
+FAILURES = (StoreError, RankerUnavailableError, ChatUnavailableError, TimeoutError)
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger(__name__)

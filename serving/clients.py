@@ -10,6 +10,7 @@ import numpy as np
 
 from schemas.collections import ITEM_DIM
 from serving.breaker import Breaker
+from serving.chat import ChatEndpoint
 from serving.known_user import UserLookup, lookup_of
 from serving.metrics import Metrics
 from serving.ranker import Ranker
@@ -49,20 +50,23 @@ class Clients:
     lookup: UserLookup
     ranker: Ranker
     event_log: EventLog
+    chat: ChatEndpoint | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Breakers:
-    """One breaker for each server."""
+    """One breaker for each server; for a language model only where there is one."""
 
     redis: Breaker
     milvus: Breaker
     triton: Breaker
     kafka: Breaker
+    llm: Breaker | None = None
 
     def all(self) -> tuple[Breaker, ...]:
         """Each of them."""
-        return self.redis, self.milvus, self.triton, self.kafka
+        always = self.redis, self.milvus, self.triton, self.kafka
+        return (*always, self.llm) if self.llm else always
 
 
 @asynccontextmanager
@@ -77,6 +81,9 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
             settings.kafka.bootstrap, client_id=CLIENT_ID, deadline_s=LOG_DEADLINE_S
         )
         closing.push_async_callback(asyncio.to_thread, event_log.close)
+        chat = ChatEndpoint(settings.reasoner) if settings.reasoner.url else None
+        if chat:
+            closing.push_async_callback(chat.close)
         yield Clients(
             online=await enter(OnlineReader(redis.url, timeout_ms=redis.timeout_ms)),
             catalog=await enter(
@@ -98,6 +105,7 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
             lookup=await enter(lookup_of(settings)),
             ranker=ranker,
             event_log=event_log,
+            chat=chat,
         )
 
 
@@ -119,6 +127,7 @@ def breakers_of(clients: Clients, settings: Settings, metrics: Metrics) -> Break
         milvus=Breaker("milvus", probe=search, metrics=metrics),
         triton=Breaker("triton", probe=clients.ranker.probe, metrics=metrics),
         kafka=Breaker("kafka", probe=connect, metrics=metrics),
+        llm=Breaker("llm", probe=clients.chat.probe, metrics=metrics) if clients.chat else None,
     )
 
 

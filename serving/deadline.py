@@ -20,7 +20,10 @@ class Deadline:
         """Since the request came."""
         return self._clock() - self._started
 
+    def left_s(self) -> float:
+        """Seconds until the answer must be on its way."""
+        return self.total_s * (1 - RESERVE) - self.elapsed_s()
+
     def of_stage(self, stage: str, *, at_most_s: float) -> float:
         """Seconds that a stage may wait for its dependency; 0 or less: don't ask at all."""
-        left = self.total_s * (1 - RESERVE) - self.elapsed_s()
-        return min(at_most_s, SHARE[stage] * self.total_s, left)
+        return min(at_most_s, SHARE[stage] * self.total_s, self.left_s())

@@ -58,6 +58,21 @@ class Metrics:
             "freshet_experiments_refused",
             "1: the experiments file can't be used, what it said before holds",
         )
+        self.reasoner_selected = self._counter(
+            "freshet_reasoner_selected", "Requests that a rule selects for the model", "rule"
+        )
+        self.reasoner_left_out = self._counter(
+            "freshet_reasoner_left_out", "Selected requests that the model isn't asked for", "why"
+        )
+        self.reasoner_asked = self._counter("freshet_reasoner_asked", "Calls of the model")
+        self.reasoner_answered = self._counter("freshet_reasoner_answered", "Calls with an answer")
+        self.reasoner_texts = self._counter("freshet_reasoner_texts", "Texts that may be shown")
+        self.reasoner_refused = self._counter(
+            "freshet_reasoner_refused", "Parts of answers that may not be shown", "why"
+        )
+        self.reasoner_tokens = self._counter(
+            "freshet_reasoner_tokens", "Tokens as the endpoint counts them", "kind"
+        )
 
     def page(self) -> bytes:
         """The text that Prometheus reads."""

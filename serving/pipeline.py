@@ -1,7 +1,7 @@
 """The way of a request through its stages."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from domain.experiments import Experiments
@@ -19,6 +19,7 @@ from serving.stages.candidates import CandidateStage
 from serving.stages.context import ContextStage, Known
 from serving.stages.explore import ExploreStage
 from serving.stages.rank import RankStage
+from serving.stages.reason import ReasonStage
 from serving.stages.rerank import rerank
 from serving.stages.shortlist import Shortlist, shortlist
 from serving.trace import Trace
@@ -41,6 +42,7 @@ class Pipeline:
     deadline_s: float
     now_ms: Callable[[], int]
     experiments: Callable[[], Experiments] = Experiments
+    reason: ReasonStage | None = None
 
     async def personalize(
         self,
@@ -90,7 +92,7 @@ class Pipeline:
             tried = await self.explore.run(admitted, known, shortlisted, trace)
         with trace.stage("rerank"):
             slots = rerank(admitted, shortlisted, tried, catalog=self.catalog, trace=trace)
-        return answer.Chosen(
+        chosen = answer.Chosen(
             admitted=admitted,
             known=known,
             shortlist=shortlisted,
@@ -98,6 +100,13 @@ class Pipeline:
             slots=slots,
             cached=made is not None,
         )
+        return await self._reasoned(self.reason, chosen, trace) if self.reason else chosen
+
+    async def _reasoned(
+        self, stage: ReasonStage, chosen: answer.Chosen, trace: Trace
+    ) -> answer.Chosen:
+        with trace.stage("reason"):
+            return replace(chosen, reasons=await stage.run(chosen, trace))
 
     async def _shortlist(self, admitted: Admitted, known: Known, trace: Trace) -> Shortlist:
         with trace.stage("candidates"):

@@ -14,6 +14,7 @@ class RecommendationExplanation(Answer):
     reason: str = Field(examples=["similar_to_recent", "category_match", "trending"])
     source_items: list[str] = Field(description="items that the user met and that led to this one")
     text: str = Field(description="the reason as a sentence")
+    llm_generated: bool = Field(description="a language model wrote the text")
 
 
 class RecommendedMetadata(Answer):

@@ -142,6 +142,7 @@ def _explanation(said: Mapping[str, Any], source: str | None) -> dict[str, Any]:
         "reason": reason_of(signals[0]),
         "source_items": [source] if similar and source else [],
         "text": said["primary_reason"],
+        "llm_generated": said["llm_generated"],
     }
 
 

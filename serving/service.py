@@ -33,12 +33,14 @@ from serving.metrics import Metrics
 from serving.pipeline import Pipeline
 from serving.rankings import Rankings
 from serving.readouts import Ledger, Readouts
+from serving.reasoner import Reasoner
 from serving.rpc.server import listening
 from serving.similar import SimilarItems
 from serving.stages.candidates import CandidateStage
 from serving.stages.context import ContextStage
 from serving.stages.explore import ExploreStage
 from serving.stages.rank import RankStage
+from serving.stages.reason import ReasonStage
 from settings import Settings
 from stores.posteriors import PosteriorView
 from stores.spool import Spool
@@ -70,6 +72,7 @@ class Service:
     experiments: ExperimentsFollower | None
     readouts: Readouts
     limits: Limits
+    reasoner: Reasoner | None = None
 
 
 @asynccontextmanager
@@ -93,7 +96,7 @@ async def running(
             service.impressions.run(),
             service.belief_feed.run(),
             Heap(lambda: len(service.catalog)).run(),
-            *(one.run() for one in (service.experiments, service.kept) if one),
+            *(one.run() for one in (service.experiments, service.kept, service.reasoner) if one),
             *(breaker.run() for breaker in breakers),
         ):
             async with listening(
@@ -113,8 +116,11 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
     experiments = _experiments(settings, metrics)
     kept = _kept(clients, settings, breakers, metrics)
     beliefs = BeliefCache(clients.posteriors, breaker=breakers.redis, prior=_prior(settings))
+    reasoner = _reasoner(clients, settings, breakers, metrics)
     return Service(
-        pipeline=_pipeline(clients, settings, breakers, catalog, metrics, experiments, beliefs),
+        pipeline=_pipeline(
+            clients, settings, breakers, catalog, metrics, experiments, beliefs, reasoner
+        ),
         similar=_similar(clients, settings, breakers, catalog, metrics),
         intake=_intake(clients, settings, breakers, metrics, kept),
         kept=kept,
@@ -140,7 +146,16 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
             metrics=metrics,
             settings=settings,
         ),
+        reasoner=reasoner,
     )
+
+
+def _reasoner(
+    clients: Clients, settings: Settings, breakers: Breakers, metrics: Metrics
+) -> Reasoner | None:
+    if clients.chat is None or breakers.llm is None:
+        return None
+    return Reasoner(clients.chat, settings.reasoner, breaker=breakers.llm, metrics=metrics)
 
 
 def _experiments(settings: Settings, metrics: Metrics) -> ExperimentsFollower | None:
@@ -160,6 +175,7 @@ def _pipeline(
     metrics: Metrics,
     experiments: ExperimentsFollower | None,
     beliefs: BeliefCache,
+    reasoner: Reasoner | None,
 ) -> Pipeline:
     return Pipeline(
         catalog=catalog,
@@ -194,6 +210,7 @@ def _pipeline(
         deadline_s=settings.serving.deadline_ms / 1000,
         now_ms=wall_clock_ms,
         experiments=(lambda: experiments.current) if experiments else Experiments,
+        reason=ReasonStage(reasoner, catalog=catalog, metrics=metrics) if reasoner else None,
     )
 
 

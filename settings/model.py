@@ -3,11 +3,20 @@
 Engine keys of Flink (checkpoints, restart, memory) live in `flink-conf/` and nowhere here.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 PositiveMs = Annotated[int, Field(gt=0, le=3_600_000)]
@@ -281,6 +290,64 @@ class ServingSettings(Section):
     tls_key: str = Field("", description="PEM file with its private key")
 
 
+class ReasonerSettings(Section):
+    """The language model that writes reasons: any endpoint like OpenAI's chat completions."""
+
+    url: str = Field(
+        "", description="https://host/v1, to which /chat/completions is added; empty: templates"
+    )
+    model: str = Field("", validate_default=True, description="the model's name at that endpoint")
+    api_key: SecretStr = Field(SecretStr(""), description="sent as a bearer token; empty: none is")
+    timeout_ms: PositiveMs = Field(
+        200, description="an answer that waits for the model is out so long after it was asked for"
+    )
+    finish_ms: PositiveMs = Field(
+        5_000, description="a text that nobody waits for any more may take so long, for next time"
+    )
+    most_share: float = Field(
+        0.1, gt=0, le=1, description="of the requests, at most so many ask the model"
+    )
+    cache_s: float = Field(
+        86_400, ge=1, le=31_536_000, description="a text is shown again for so long"
+    )
+    most_concurrent: int = Field(4, ge=1, le=1_000, description="calls under way at a time")
+    extra: str = Field(
+        "", description="JSON object laid over each call's body; null takes a field away"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if not url:
+            return url
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+            raise ValueError("should be http:// or https:// and a host; keys go into api_key")
+        return url.rstrip("/")
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr) -> SecretStr:
+        text = key.get_secret_value()
+        if not (text.isascii() and (text.isprintable() and text == text.strip())):
+            raise ValueError("should be printable ASCII without spaces around it")
+        return key
+
+    @field_validator("extra")
+    @classmethod
+    def _is_an_object(cls, extra: str) -> str:
+        if extra and not isinstance(json.loads(extra), dict):
+            raise ValueError("should be a JSON object")
+        return extra
+
+    @field_validator("model")
+    @classmethod
+    def _is_there_with_a_url(cls, model: str, given: ValidationInfo) -> str:
+        if given.data.get("url") and not model:
+            raise ValueError("has to be set where reasoner.url is")
+        return model
+
+
 class TierLimits(Section):
     """Requests a second: of one user, and of all users of the tier together."""
 
@@ -400,6 +467,7 @@ class Settings(Section):
     streams: StreamSettings = StreamSettings()
     writers: WriterSettings = WriterSettings()
     serving: ServingSettings = ServingSettings()
+    reasoner: ReasonerSettings = ReasonerSettings()
     limits: LimitSettings = LimitSettings()
     lake: LakeSettings = LakeSettings()
     records: RecordSettings = RecordSettings()

@@ -1,7 +1,7 @@
 """Says it: the answer for the client, and the impression for the log."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from serving.stages.shortlist import Shortlist
 from serving.trace import Trace
 
 TIER = "origin"
+# A language model wrote at least one of the reasons.
+LLM_TIER = "llm"
 
 # A place further down is no reason to show something.
 WORTH_SAYING = 100
@@ -25,7 +27,10 @@ WORTH_SAYING = 100
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Chosen:
-    """All that the stages before have found; `cached` says that the ranking was remembered."""
+    """All that the stages before have found; `cached` says that the ranking was remembered.
+
+    `reasons` are what a language model wrote, by rank.
+    """
 
     admitted: Admitted
     known: Known
@@ -33,6 +38,7 @@ class Chosen:
     tried: Tried
     slots: Sequence[Slot]
     cached: bool = False
+    reasons: Mapping[int, str] = field(default_factory=dict)
 
     def row(self, slot: Slot) -> int:
         """The catalogue row of a place."""
@@ -50,6 +56,11 @@ class Chosen:
         """What the policy drew for the item, where it drew."""
         sampled = self.tried.sampled
         return None if sampled is None else float(sampled[slot.belief, slot.index])
+
+    @property
+    def tier(self) -> str:
+        """How far the request went."""
+        return LLM_TIER if self.reasons else TIER
 
     @property
     def explored(self) -> bool:
@@ -81,15 +92,19 @@ def _item(
         "rank": rank,
         "score": round(chosen.score(slot), 6),
         "source": chosen.source(slot),
-        "explanation": _said(explanation),
+        "explanation": _said(explanation, chosen.reasons.get(rank)),
         "metadata": _described(catalog.entries[row]),
     }
 
 
-def _said(explanation: Explanation | None) -> dict[str, Any] | None:
+def _said(explanation: Explanation | None, written: str | None) -> dict[str, Any] | None:
     if explanation is None:
         return None
-    return {"primary_reason": explanation.primary_reason, "signals": list(explanation.signals)}
+    return {
+        "primary_reason": written or explanation.primary_reason,
+        "signals": list(explanation.signals),
+        "llm_generated": written is not None,
+    }
 
 
 def _described(entry: ItemEvent | None) -> dict[str, Any]:
@@ -108,7 +123,7 @@ def _metadata(chosen: Chosen, catalog: Catalog, trace: Trace) -> dict[str, Any]:
     view, model = chosen.known.view, chosen.shortlist.model_version
     return {
         "latency_ms": round(chosen.admitted.deadline.elapsed_s() * 1000, 3),
-        "tier": TIER,
+        "tier": chosen.tier,
         "cache_hit": chosen.cached,
         "cold_start": chosen.known.is_cold,
         "exploration_applied": chosen.explored,
@@ -128,14 +143,20 @@ def _metadata(chosen: Chosen, catalog: Catalog, trace: Trace) -> dict[str, Any]:
 def _explanations(chosen: Chosen, catalog: Catalog) -> dict[int, Explanation]:
     if not chosen.admitted.request.options.include_explanation:
         return {}
-    nearest = nearest_met(chosen, catalog)
+    return explained(chosen, catalog, places=len(chosen.slots))
+
+
+def explained(chosen: Chosen, catalog: Catalog, *, places: int) -> dict[int, Explanation]:
+    """Why the items of the first places are shown, by rank."""
+    slots = chosen.slots[:places]
+    nearest = nearest_met(chosen, catalog, places=places)
     trending = {row: place for place, row in enumerate(catalog.trending[:WORTH_SAYING], start=1)}
     popular = {
         row: place for place, row in enumerate(catalog.popular[:WORTH_SAYING].tolist(), start=1)
     }
     return {
         rank: explain(_evidence(chosen, slot, catalog, nearest[rank - 1], trending, popular))
-        for rank, slot in enumerate(chosen.slots, start=1)
+        for rank, slot in enumerate(slots, start=1)
     }
 
 
@@ -163,13 +184,19 @@ def _evidence(
     )
 
 
-def nearest_met(chosen: Chosen, catalog: Catalog) -> list[tuple[Met, float] | None]:
-    """For each place, the recent item that is most like it, without the item itself."""
+def nearest_met(
+    chosen: Chosen, catalog: Catalog, *, places: int | None = None
+) -> list[tuple[Met, float] | None]:
+    """For each of the first places, the recent item that is most like it, without the item itself.
+
+    Without a number it is all places.
+    """
+    slots = chosen.slots[:places]
     met = [one for one in chosen.known.met if one.vector is not None and _liked(one)]
     vectors = [one.vector for one in met if one.vector is not None]
     if not met:
-        return [None] * len(chosen.slots)
-    rows = [chosen.row(slot) for slot in chosen.slots]
+        return [None] * len(slots)
+    rows = [chosen.row(slot) for slot in slots]
     closeness = catalog.column("vectors")[rows] @ np.stack(vectors).T
     for place, row in enumerate(rows):
         for column, one in enumerate(met):
@@ -210,7 +237,7 @@ def impression(chosen: Chosen, catalog: Catalog, trace: Trace) -> Impression:
             _shown(chosen, slot, rank=rank, catalog=catalog)
             for rank, slot in enumerate(chosen.slots, start=1)
         ),
-        tier=TIER,
+        tier=chosen.tier,
         cache_hit=chosen.cached,
         exploration_applied=chosen.explored,
         exploration_rate=admitted.options.exploration_rate,

@@ -34,6 +34,7 @@ def test_text_is_for_people_and_clients_are_quiet(capsys: pytest.CaptureFixture[
     configure("text")
     logging.getLogger("some.module").warning("look")
     logging.getLogger("kafka.cluster").error("a retry")
+    logging.getLogger("httpx").info("a retry of every request")
     said = capsys.readouterr().err
     assert "look" in said
     assert "some.module" in said

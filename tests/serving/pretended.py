@@ -14,6 +14,7 @@ from schemas.topics import Topic
 from schemas.types import Interaction, ItemEvent, Record
 from serving.breaker import Breaker
 from serving.catalog import Catalog
+from serving.chat import ChatEndpoint
 from serving.clients import Clients
 from serving.deadline import Deadline
 from serving.known_user import described
@@ -367,6 +368,7 @@ class Outside:
     limits: PretendedLimits = field(default_factory=PretendedLimits)
     metrics: Metrics = field(default_factory=Metrics)
     settings: Settings = KEEPS_NOTHING
+    chat: ChatEndpoint | None = None
 
     def service(self, items: Sequence[ItemView] | None = None) -> Service:
         """The service as it is assembled, with a filled catalogue."""
@@ -381,6 +383,7 @@ class Outside:
             limits=cast("Any", self.limits),
             ranker=cast("Any", self.ranker),
             event_log=cast("Any", self.event_log),
+            chat=self.chat,
         )
         service = assemble(clients, self.settings, self.metrics)
         service.catalog.apply(shop() if items is None else items, now_ms=NOW_MS)

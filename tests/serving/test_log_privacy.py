@@ -11,7 +11,9 @@ import structlog
 
 from freshet.logs import configure
 from serving.app import create_app
+from serving.requests import PersonalizeRequest
 from serving.run import configure_logging
+from settings import Settings
 from tests.serving.callers_at_hand import (
     ADMIN_TOKEN,
     JWT_SECRET,
@@ -20,7 +22,8 @@ from tests.serving.callers_at_hand import (
     guarded,
     token,
 )
-from tests.serving.pretended import Outside
+from tests.serving.model_server import model_server
+from tests.serving.pretended import Outside, item
 
 USER, ITEM, SESSION = "ada.lovelace@example.org", "an-item-of-hers", "a-visit-of-hers"
 LIST = {"user_id": USER, "session_id": SESSION, "constraints": {"exclude_items": [ITEM]}}
@@ -117,4 +120,32 @@ async def test_a_fault_is_logged_without_what_was_sent(
     logged = capsys.readouterr().err
     assert "a fault of the program" in logged
     for secret in (*secrets_of_all(), USER, ITEM, SESSION):
+        assert secret not in logged
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+async def test_what_a_model_is_asked_and_its_key_are_not_in_the_log(
+    settled: None,
+    capsys: pytest.CaptureFixture[str],
+    log_format: Literal["text", "json"],
+) -> None:
+    configure(log_format)
+    configure_logging()
+    async with model_server(status=401) as model:
+        reasoner = model.settings(api_key="sk-very-secret").model_dump()
+        outside = Outside(
+            settings=Settings.model_validate(
+                {"reasoner": reasoner, "serving": {"kept_feedback": 0}}
+            ),
+            chat=model.client(**reasoner),
+        )
+        asked = PersonalizeRequest.model_validate(
+            {"user_id": USER, "options": {"include_explanation": True}}
+        )
+        service = outside.service([item(ITEM, title="a-title")])
+        await service.pipeline.personalize(asked, request_id="r1")
+        assert len(model.asked) == 1
+    logged = capsys.readouterr().err
+    assert "the model refuses to answer" in logged
+    for secret in ("sk-very-secret", USER, ITEM, "a-title"):
         assert secret not in logged

@@ -144,6 +144,7 @@ async def test_an_item_like_a_recent_one_names_it(
         "reason": "similar_to_recent",
         "source_items": ["mug-0"],
         "text": "Similar to Item mug-0, which you clicked",
+        "llm_generated": False,
     }
     assert by_id["lamp-0"]["source_items"] == []
     assert by_id["lamp-0"]["reason"] == "trending"

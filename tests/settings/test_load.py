@@ -127,3 +127,17 @@ def test_what_is_written_as_toml_reads_back_the_same(file: Path) -> None:
     settings = with_secret('redis://:"quoted"\\@cache')
     file.write_text("\n".join(toml_lines(revealed(settings))))
     assert load_settings(file, environ={}) == settings
+
+
+def test_the_key_of_a_model_stays_hidden_where_its_neighbours_are_wrong() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(
+            environ={
+                "FRESHET_REASONER__URL": "http://host/v1",
+                "FRESHET_REASONER__API_KEY": "sk-very-secret",
+            }
+        )
+    assert "reasoner.model" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    kept = load_settings(environ={"FRESHET_REASONER__API_KEY": "sk-very-secret"})
+    assert shown(kept)["reasoner"]["api_key"] == MASK
