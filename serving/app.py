@@ -115,7 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.admission = admission
     app.router.route_class = GuardedRoute
     errors.install(app, metrics, BODIES)
-    app.add_middleware(Gate, metrics=metrics, paths=PATHS)
+    app.add_middleware(Gate, metrics=metrics, paths=PATHS, bodies=BODIES)
     _add_routes(app)
     return app
 

@@ -16,12 +16,18 @@ log = structlog.get_logger(__name__)
 
 
 class Gate:
-    """ASGI middleware around the whole application. `paths` are those that metrics may name."""
+    """ASGI middleware around the whole application.
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, paths: Collection[str]) -> None:
+    `paths` are those that metrics may name, `bodies` those that read JSON.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, paths: Collection[str], bodies: Collection[str]
+    ) -> None:
         self.app = app
         self.metrics = metrics
         self.paths = frozenset(paths)
+        self.bodies = frozenset(bodies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -36,7 +42,7 @@ class Gate:
 
     async def _guarded(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
-            check_head(scope)
+            check_head(scope, bodies=self.bodies)
             await self.app(scope, _Limited(receive), answer)
         except ApiError as refusal:
             await self._refuse(refusal, scope, receive, answer)
@@ -58,9 +64,9 @@ class Gate:
         log.debug("answered", method=scope["method"], path=path, status=status)
 
 
-def check_head(scope: Scope) -> None:
-    """Refuse by the headers alone what need not be read."""
-    if scope["method"] != "POST":
+def check_head(scope: Scope, *, bodies: Collection[str]) -> None:
+    """Refuse by the headers alone what need not be read; where nothing is read, by nothing."""
+    if scope["method"] != "POST" or scope["path"] not in bodies:
         return
     headers = Headers(scope=scope)
     length = headers.get("content-length", "0")
