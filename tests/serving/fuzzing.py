@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -16,6 +16,8 @@ from schemathesis.specs.openapi import checks as openapi
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.publish import CONTRACT
+
+Request: TypeAlias = "Case[Any]"
 
 # `make fuzz` sets it: so many times as many requests.
 TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
@@ -52,11 +54,11 @@ def bounded(examples: int) -> settings:
 def operations() -> Mapping[str, Any]:
     """Everything that the contract offers, by method and path."""
     schema = schemathesis.openapi.from_path(CONTRACT)
-    found = (one.ok() for one in schema.get_all_operations())
+    found = (cast("Any", one).ok() for one in schema.get_all_operations())
     return {one.label: one for one in found}
 
 
-def boundaries(label: str) -> Iterator[Case]:
+def boundaries(label: str) -> Iterator[Request]:
     """Each limit of the schema from both sides, each thing left out, each method not offered."""
     operation = operations()[label]
     schema = operation.schema
@@ -69,20 +71,20 @@ def boundaries(label: str) -> Iterator[Case]:
 
 
 @st.composite
-def requests(draw: st.DrawFn, label: str) -> Case:
+def requests(draw: st.DrawFn, label: str) -> Request:
     """A request by the schema, of somebody known or unknown; or one that breaks it."""
     operation = operations()[label]
     modes = [GenerationMode.POSITIVE]
     if operation.body or operation.path_parameters:
         modes.append(GenerationMode.NEGATIVE)
     mode = draw(st.sampled_from(modes))
-    case: Case = draw(operation.as_strategy(generation_mode=mode))
+    case: Request = draw(operation.as_strategy(generation_mode=mode))
     if mode is GenerationMode.POSITIVE and draw(st.sampled_from([True, True, True, False])):
         _name_the_known(case)
     return case
 
 
-def _name_the_known(case: Case) -> None:
+def _name_the_known(case: Request) -> None:
     """Have the request go by what the service knows, so that it comes further."""
     for part in (case.body, case.path_parameters):
         if isinstance(part, dict):
@@ -96,10 +98,10 @@ def session_to(app: ASGIApp) -> Session:
         if scope["type"] == "http":
             await app(scope, receive, send)
 
-    return asgi.get_client(inside)
+    return asgi.get_client(cast("Any", inside))
 
 
-def checked(case: Case, session: Session, headers: Mapping[str, str], *, trouble: bool) -> int:
+def checked(case: Request, session: Session, headers: Mapping[str, str], *, trouble: bool) -> int:
     """Send a request and hold the answer against the contract; its status."""
     never = only_a_promised_503 if trouble else not_a_server_error
     answer = case.call_and_validate(
@@ -109,7 +111,7 @@ def checked(case: Case, session: Session, headers: Mapping[str, str], *, trouble
     return int(answer.status_code)
 
 
-def only_a_promised_503(ctx: CheckContext, response: Response, case: Case) -> None:
+def only_a_promised_503(ctx: CheckContext, response: Response, case: Request) -> None:
     """With servers away nothing fails but by the 503 that the contract has."""
     if response.status_code < 500:
         return

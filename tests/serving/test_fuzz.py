@@ -18,6 +18,7 @@ from serving.app import create_app
 from serving.publish import CONTRACT
 from tests.serving.callers_at_hand import every_kind, guarded
 from tests.serving.fuzzing import boundaries, bounded, checked, requests, session_to
+from tests.serving.garbage import spoil
 from tests.serving.pretended import Outside, known_user, posterior
 
 LABELS = [
@@ -114,3 +115,18 @@ def test_without_servers_nothing_fails_but_as_promised(
     bring_into(state, outside)
     app.state.service = outside.service()
     fuzzed(label, session, examples=12, trouble=True)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_servers_that_answer_garbage_make_nothing_fail(
+    app: FastAPI, outside: Outside, session: Session, label: str
+) -> None:
+    @bounded(60)
+    @given(case=requests(label), headers=callers(), seed=st.integers(0, 2**32))
+    def send(case: Any, headers: dict[str, str], seed: int) -> None:
+        spoil(outside, seed)
+        app.state.service = outside.service()
+        checked(case, session, headers, trouble=True)
+
+    with capture_logs():
+        send()
