@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from serving.admission import Admission, needs_key
+from serving.any_id import USER_ID
 from serving.callers import Caller, Scope
 from serving.errors import ApiError
 
@@ -18,7 +19,7 @@ ACCESS: dict[str, Scope | None] = {
     "/v1/similar": "serve",
     "/v1/feedback/negative": "feedback",
     "/interactions": "feedback",
-    "/v1/debug/users/{user_id:path}": "admin",
+    f"/v1/debug/users/{USER_ID}": "admin",
     "/v1/experiments/{experiment_id}": "admin",
     "/healthz": None,
     "/readyz": None,

@@ -24,6 +24,7 @@ from serving.answers import (
     PersonalizeAnswer,
     ReadyAnswer,
 )
+from serving.any_id import USER_ID
 from serving.described import Described
 from serving.errors import ApiError, unavailable
 from serving.experiment_answers import ExperimentAnswer
@@ -88,7 +89,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "/interactions": InteractionsRequest,
 }
 EXPERIMENT = "/v1/experiments/{experiment_id}"
-DEBUG_USER = "/v1/debug/users/{user_id:path}"
+DEBUG_USER = f"/v1/debug/users/{USER_ID}"
 BEARER = HTTPBearer(
     auto_error=False,
     description="A key of `freshet key create`, a user's token, or the setting serving.admin_token",

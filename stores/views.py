@@ -299,7 +299,9 @@ def vector_of(stored: bytes | None, owner: str) -> Vector | None:
         log.warning("vector of %s has %d bytes, not %d", owner, len(stored), VECTOR_BYTES)
         return None
     vector = np.frombuffer(stored, "<f4")
-    if not np.abs(vector).max() <= LONGEST:
+    with np.errstate(invalid="ignore"):
+        sound = np.abs(vector).max() <= LONGEST
+    if not sound:
         log.warning("vector of %s has no length near 1, counts as missing", owner)
         return None
     return vector
