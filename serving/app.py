@@ -62,6 +62,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "The request can't be read or has a wrong value"},
     401: {"model": ErrorAnswer, "description": "No key or token that is taken here"},
     403: {"model": ErrorAnswer, "description": "The key or token doesn't reach so far"},
+    408: {"model": ErrorAnswer, "description": "The body does not come"},
     413: {"model": ErrorAnswer, "description": "The body is too large"},
     415: {"model": ErrorAnswer, "description": "The body is not JSON"},
     429: {"model": ErrorAnswer, "description": "Too many requests a second; see Retry-After"},

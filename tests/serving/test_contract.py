@@ -1,5 +1,6 @@
 """The published contract: up to date, and kept by real answers of every endpoint."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -86,6 +87,7 @@ def refused() -> Iterator[Case]:
     for path in POSTS:
         yield Case(path=path, status=400, body={})
         yield Case(path=path, status=400, body={"user_id": "u1", "item_id": "a", "x": 1})
+        yield Case(path=path, status=408, state="slow")
         yield Case(path=path, status=413, body={"user_id": "x" * MAX_BODY_BYTES})
         yield Case(path=path, status=415, headers={"content-type": "text/plain"})
         yield Case(path=path, status=500, body=any_body(path), state="broken")
@@ -180,6 +182,8 @@ async def bring_into(
             one.away = True
     elif state == "no log":
         outside.event_log.away = True
+    elif state == "slow":
+        monkeypatch.setattr("serving.gate.BODY_WITHIN_S", 0.02)
     elif state == "broken":
         monkeypatch.setattr("serving.app._service", lambda _: 1 / 0)
     elif state == "key used":
@@ -214,9 +218,21 @@ async def send(client: httpx.AsyncClient, case: Case) -> httpx.Response:
     user_id = "x" * 300 if case.state == "long" else "u1"
     experiment = "x" * 300 if case.state == "long" else "ranking"
     path = case.path.replace("{user_id}", user_id).replace("{experiment_id}", experiment)
-    content = None if case.method == "get" else json.dumps(case.body)
+    content = _content(case)
     headers = case.headers if case.method == "get" else {**JSON, **case.headers}
     return await client.request(case.method, path, content=content, headers=headers)
+
+
+def _content(case: Case) -> str | AsyncIterator[bytes] | None:
+    if case.state == "slow":
+        return _without_end()
+    return None if case.method == "get" else json.dumps(case.body)
+
+
+async def _without_end() -> AsyncIterator[bytes]:
+    while True:
+        yield b" "
+        await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
