@@ -274,6 +274,13 @@ class ServingSettings(Section):
     jwt_issuer: str = Field("", description="what the tokens' iss must be")
     jwt_audience: str = Field("", description="what the tokens' aud must be or contain")
     jwt_leeway_s: float = Field(10, ge=0, le=300, description="clocks may differ by so much")
+    jwt_kept: int = Field(
+        10_000,
+        ge=0,
+        le=10_000_000,
+        description="good tokens remembered, by a digest, until they expire; 0: each is checked "
+        "each time",
+    )
     on_limit: Literal["refuse", "degrade"] = Field(
         "refuse", description="over its limit a list is refused, or made of popular items"
     )
