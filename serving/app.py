@@ -29,6 +29,7 @@ from serving.described import Described
 from serving.errors import ApiError, unavailable
 from serving.experiment_answers import ExperimentAnswer
 from serving.feedback import Tell
+from serving.feedback_bodies import FeedbackBody
 from serving.gate import Gate
 from serving.interaction_answers import InteractionsAnswer, NegativeFeedbackAnswer
 from serving.interaction_requests import InteractionsRequest, NegativeFeedbackRequest
@@ -43,7 +44,7 @@ from serving.pipeline import Body
 from serving.recommendation_answers import RecommendationAnswer, SimilarAnswer
 from serving.recommendation_requests import RecommendationRequest, SimilarRequest
 from serving.request_scope import current_request_id
-from serving.requests import FeedbackRequest, PersonalizeRequest
+from serving.requests import PersonalizeRequest
 from serving.service import Service, running, wall_clock_ms
 from serving.stages import answer
 from settings import Settings
@@ -83,7 +84,7 @@ IdempotencyKey = Annotated[
 ]
 BODIES: dict[str, type[BaseModel]] = {
     "/v1/personalize": PersonalizeRequest,
-    "/v1/feedback": FeedbackRequest,
+    "/v1/feedback": FeedbackBody,
     "/v1/recommendations": RecommendationRequest,
     "/v1/similar": SimilarRequest,
     "/v1/feedback/negative": NegativeFeedbackRequest,
@@ -133,7 +134,7 @@ def _add_routes(app: FastAPI) -> None:
     app.post(
         "/v1/feedback",
         status_code=202,
-        response_model=FeedbackAnswer,
+        response_model=FeedbackAnswer | InteractionsAnswer,
         responses=REFUSALS_ONCE,
         dependencies=SECURED,
         summary="What a user did",
@@ -208,18 +209,18 @@ async def personalize(body: PersonalizeRequest, request: Request) -> Response:
 
 
 async def feedback(
-    body: FeedbackRequest,
+    body: FeedbackBody,
     request: Request,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Take what a user did; 202 says that it is in the event log.
 
-    The same action on the same item with the same `request_id` counts once a minute.
+    As `feedback`, the same action on the same item with the same `request_id` counts once a minute.
+    As `events`, in document 001's shape, the same counts once as at /interactions, and the answer
+    says `events_processed`. A body has one of them.
     """
-    caller, service = check_reach(request, body.user_id), _service(request)
-    limit = await service.limits.admit(caller, "feedback", body.user_id)
-    accepted = await service.intake.accept(body, idempotency_key=idempotency_key)
-    return Response(accepted, status_code=202, media_type=JSON, headers=limit.headers)
+    tell = body.tell(idempotency_key=idempotency_key)
+    return await _taken(request, body.root.user_id, tell, idempotency_key, shape=body.answer)
 
 
 async def negative_feedback(

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from starlette.exceptions import HTTPException
 
 from serving.metrics import Metrics
@@ -144,8 +144,7 @@ def invalid(error: RequestValidationError, body: type[BaseModel]) -> ApiError:
     if first["type"] == "json_invalid":
         position = first["loc"][-1]
         return _unreadable(f"the body is not JSON: {first['ctx']['error']} at character {position}")
-    path = [str(part) for part in first["loc"] if part != "body"]
-    field = ".".join(path)
+    field = ".".join(str(part) for part in _named(first["loc"], body))
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     code, message, hint = _said(first, field, body)
     return ApiError(400, code, message=message + more, hint=hint, field=field or None)
@@ -191,7 +190,20 @@ def _suggest(field: str, known: list[str]) -> str:
 def known_beside(path: Sequence[str | int], body: type[BaseModel]) -> list[str]:
     """The field names of the model that holds the last step of a path."""
     schema = body.model_json_schema()
-    return list(_walk(schema, [part for part in path[:-1] if part != "body"]))
+    if _has_shapes(body):
+        schema = {**schema["$defs"][path[1]], "$defs": schema["$defs"]}
+    return list(_walk(schema, _named(path, body)[:-1]))
+
+
+def _named(path: Sequence[str | int], body: type[BaseModel]) -> list[str | int]:
+    """The steps that a client knows: not which of several shapes its body was taken for."""
+    steps = path[1:] if path[:1] == ("body",) else path
+    return list(steps[1:] if path[:1] == ("body",) and _has_shapes(body) else steps)
+
+
+def _has_shapes(body: type[BaseModel]) -> bool:
+    """Whether a path into the body begins with the name of one of its shapes."""
+    return issubclass(body, RootModel)
 
 
 def _walk(schema: dict[str, Any], path: list[Any]) -> dict[str, Any]:

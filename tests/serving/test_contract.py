@@ -76,6 +76,9 @@ def answered() -> Iterator[Case]:
     for path, body in TOLD.items():
         yield Case(path=path, status=202, body=body)
         yield Case(path=path, status=503, body=body, state="no log")
+    told = {"user_id": "u1", "events": [{"item_id": "a", "event_type": "like"}] * 2}
+    yield Case(path="/v1/feedback", status=202, body=told)
+    yield Case(path="/v1/feedback", status=400, body=told | {"feedback": []})
     batch = {"user_id": "u1", "interactions": [{"item_id": "a", "event_type": "like"}] * 2}
     yield Case(path="/interactions", status=202, body=batch)
     less = {**NEGATIVE, "feedback_type": "hide", "scope": "category"}
