@@ -14,6 +14,7 @@ from serving.errors import ApiError
 # None: open to all, also where keys are needed.
 ACCESS: dict[str, Scope | None] = {
     "/v1/personalize": "serve",
+    "/v1/personalize/batch": "serve",
     "/v1/feedback": "feedback",
     "/v1/recommendations": "serve",
     "/v1/similar": "serve",

@@ -1,5 +1,6 @@
 """The HTTP interface."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -25,6 +26,8 @@ from serving.answers import (
     ReadyAnswer,
 )
 from serving.any_id import USER_ID
+from serving.batches import Batch, BatchAnswer, BatchRequest
+from serving.deadline import Deadline
 from serving.described import Described
 from serving.errors import ApiError, unavailable
 from serving.experiment_answers import ExperimentAnswer
@@ -84,6 +87,7 @@ IdempotencyKey = Annotated[
 ]
 BODIES: dict[str, type[BaseModel]] = {
     "/v1/personalize": PersonalizeRequest,
+    "/v1/personalize/batch": BatchRequest,
     "/v1/feedback": FeedbackBody,
     "/v1/recommendations": RecommendationRequest,
     "/v1/similar": SimilarRequest,
@@ -131,6 +135,13 @@ def _add_routes(app: FastAPI) -> None:
         dependencies=SECURED,
         summary="A list for a user",
     )(personalize)
+    app.post(
+        "/v1/personalize/batch",
+        response_model=BatchAnswer,
+        responses={status: said for status, said in REFUSALS.items() if status != 429},
+        dependencies=SECURED,
+        summary="Several lists at once",
+    )(personalize_batch)
     app.post(
         "/v1/feedback",
         status_code=202,
@@ -206,6 +217,23 @@ async def personalize(body: PersonalizeRequest, request: Request) -> Response:
     fall, since variety and exploration have a say in the order.
     """
     return await _listed(request, body.user_id, lambda: body, shape=answer.body)
+
+
+async def personalize_batch(body: BatchRequest, request: Request) -> Response:
+    """Choose items for several requests at once; the answers come in the order of the requests.
+
+    Each is answered or refused by itself, with the `status` that it would have had alone, and each
+    counts against its user's limit. They have the time of one request together.
+    """
+    service = _service(request)
+    batch = Batch(
+        service=service,
+        reach=partial(check_reach, request),
+        deadline=Deadline(service.pipeline.deadline_s),
+    )
+    made = await batch.answer(body)
+    # Not orjson: errors may show halves of characters, as they were sent.
+    return Response(json.dumps(made, separators=(",", ":")), media_type=JSON)
 
 
 async def feedback(

@@ -35,15 +35,17 @@ class ApiError(HTTPException):
         self.hint = hint
         self.field = field
 
+    def told(self) -> dict[str, str]:
+        """What it says."""
+        told = {"code": self.code, "message": self.message, "hint": self.hint}
+        field = {"field": self.field} if self.field else {}
+        return {**told, "request_id": current_request_id(), **field}
+
     def response(self) -> Response:
         """The answer in the one format."""
-        detail = {"code": self.code, "message": self.message, "hint": self.hint}
-        detail["request_id"] = current_request_id()
-        if self.field:
-            detail["field"] = self.field
         return Response(
             # Not orjson: what a client sent may hold halves of characters, and is shown as it is.
-            json.dumps({"error": detail}),
+            json.dumps({"error": self.told()}),
             status_code=self.status_code,
             headers=self.headers,
             media_type="application/json",

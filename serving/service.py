@@ -67,6 +67,7 @@ class Service:
     experiments: ExperimentsFollower | None
     readouts: Readouts
     limits: Limits
+    most_in_batch: int
 
 
 @asynccontextmanager
@@ -133,6 +134,7 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
             metrics=metrics,
             settings=settings,
         ),
+        most_in_batch=settings.serving.most_in_batch,
     )
 
 

@@ -226,6 +226,9 @@ class WriterSettings(Section):
     metrics_port: Port = 18091
 
 
+MOST_IN_BATCH = 100
+
+
 class ServingSettings(Section):
     """The service: HTTP, and gRPC for the bandit."""
 
@@ -238,6 +241,9 @@ class ServingSettings(Section):
         ge=1,
         le=10_000,
         description="lists made at a time; one more is made of what is in the process, at once",
+    )
+    most_in_batch: int = Field(
+        16, ge=1, le=MOST_IN_BATCH, description="lists of one POST /v1/personalize/batch"
     )
     recent_interactions: int = Field(50, ge=1, le=100)
     catalog_refresh_ms: PositiveMs = 500

@@ -46,6 +46,8 @@ CHECKS: tuple[CheckFunction, ...] = (
     openapi.unsupported_method,
     openapi.allow_header_conformance,
 )
+# A wrong request of several is refused inside of an answer.
+LEFT_OUT = {("POST /v1/personalize/batch", openapi.negative_data_rejection)}
 
 
 def bounded(examples: int) -> settings:
@@ -113,8 +115,9 @@ def session_to(app: ASGIApp) -> Session:
 def checked(case: Request, session: Session, headers: Mapping[str, str], *, trouble: bool) -> int:
     """Send a request and hold the answer against the contract; its status."""
     never = only_a_promised_503 if trouble else not_a_server_error
+    checks = [one for one in CHECKS if (case.operation.label, one) not in LEFT_OUT]
     answer = case.call_and_validate(
-        base_url=BASE, session=session, headers=dict(headers), checks=[never, *CHECKS]
+        base_url=BASE, session=session, headers=dict(headers), checks=[never, *checks]
     )
     assert answer.headers["x-request-id"]
     return int(answer.status_code)

@@ -34,6 +34,17 @@ MATRIX: dict[tuple[str, str], tuple[str, Any, dict[str, int]]] = {
         LIST,
         closed(serve_key=200, admin_key=200, own_token=200, admin_token=200),
     ),
+    ("POST", "/v1/personalize/batch"): (
+        "/v1/personalize/batch",
+        {"requests": [LIST]},
+        closed(
+            serve_key=200,
+            admin_key=200,
+            own_token=200,
+            admin_token=200,
+            other_users_token=200,
+        ),
+    ),
     ("POST", "/v1/feedback"): (
         "/v1/feedback",
         DEED,

@@ -34,6 +34,7 @@ READ_OUT = "/v1/experiments/{experiment_id}"
 LOOK = "/v1/debug/users/{user_id}"
 JSON = {"content-type": "application/json"}
 POSTS = tuple(BODIES)
+BATCH = "/v1/personalize/batch"
 FEEDBACK = {"user_id": "u1", "feedback": [{"item_id": "mug-0", "action": "click"}]}
 NEGATIVE = {"user_id": "u1", "item_id": "mug-0", "feedback_type": "report"}
 CLICK = {"user_id": "u1", "item_id": "mug-0", "action": "click"}
@@ -76,6 +77,9 @@ def answered() -> Iterator[Case]:
     for path, body in TOLD.items():
         yield Case(path=path, status=202, body=body)
         yield Case(path=path, status=503, body=body, state="no log")
+    asked = [{"user_id": "u1"}, {"user_id": 5}, {"user_id": "nobody", "options": explained}]
+    yield Case(path=BATCH, status=200, body={"requests": asked})
+    yield Case(path=BATCH, status=200, body={"requests": asked}, state="empty")
     told = {"user_id": "u1", "events": [{"item_id": "a", "event_type": "like"}] * 2}
     yield Case(path="/v1/feedback", status=202, body=told)
     yield Case(path="/v1/feedback", status=400, body=told | {"feedback": []})
@@ -95,7 +99,10 @@ def refused() -> Iterator[Case]:
         yield Case(path=path, status=415, headers={"content-type": "text/plain"})
         yield Case(path=path, status=500, body=any_body(path), state="broken")
         yield Case(path=path, status=503, body=any_body(path), state="starting")
-    for path in POSTS:
+    yield Case(path=BATCH, status=401, body=any_body(BATCH), state="guarded")
+    no_scope = bearer(token("u1", scope="openid"))
+    yield Case(path=BATCH, status=403, body=any_body(BATCH), headers=no_scope, state="guarded")
+    for path in (one for one in POSTS if one != BATCH):
         body = {**any_body(path), "user_id": "u1"}
         yield Case(path=path, status=401, body=body, state="guarded")
         yield Case(path=path, status=403, body=body, headers=bearer(token("u2")), state="guarded")
@@ -126,7 +133,10 @@ def looked() -> Iterator[Case]:
 
 def any_body(path: str) -> dict[str, Any]:
     """What the path answers while the service is well."""
-    plain = {"/v1/similar": {"item_id": "mug-0"}}
+    plain: dict[str, dict[str, Any]] = {
+        "/v1/similar": {"item_id": "mug-0"},
+        BATCH: {"requests": [{"user_id": "u1"}]},
+    }
     return TOLD.get(path) or plain.get(path) or {"user_id": "u1"}
 
 
