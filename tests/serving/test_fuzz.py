@@ -121,7 +121,7 @@ def test_without_servers_nothing_fails_but_as_promised(
 def test_servers_that_answer_garbage_make_nothing_fail(
     app: FastAPI, outside: Outside, session: Session, label: str
 ) -> None:
-    @bounded(60)
+    @bounded(60 if label.startswith("POST") else 10)
     @given(case=requests(label), headers=callers(), seed=st.integers(0, 2**32))
     def send(case: Any, headers: dict[str, str], seed: int) -> None:
         spoil(outside, seed)
