@@ -8,6 +8,7 @@ import uvicorn
 from serving.admission import refuse_if_exposed
 from serving.app import create_app
 from serving.tls import tls_files
+from serving.wire import BoundedHead
 from settings import Settings
 
 BACKLOG = 2_048
@@ -34,7 +35,7 @@ def uvicorn_settings() -> dict[str, Any]:
     """How HTTP is read and answered, wherever it comes from."""
     return {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": BoundedHead,
         "access_log": False,
         "log_config": None,
         "server_header": False,
