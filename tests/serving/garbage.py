@@ -51,6 +51,18 @@ VALUES: tuple[Any, ...] = (
 )
 NUMBERS = (0.0, -1.0, 0.5, 2.0, 1e38, float("inf"), float("-inf"), float("nan"))
 NAMES = ("", "mug-0", "mug-1", "lamp-0", "lamp-0", "nothing", "é\ud7ff", "x" * 400)
+FLOATS = tuple(
+    np.full(count, number, "<f4").tobytes()
+    for count in (1, 2, 64)
+    for number in (np.nan, np.inf, -1.0, 1e38)
+)
+# What is no count in the hashes of posteriors and neighbours.
+WRITTEN: dict[str, bytes] = {
+    "context_weights": np.full(64, 0.1, "<f4").tobytes(),
+    "variances": np.full(64, 0.5, "<f4").tobytes(),
+    "neighbors": b'["mug-1", "lamp-0"]',
+    "scores": np.full(2, 0.1, "<f4").tobytes(),
+}
 RAISED = (
     failures.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value"),
     failures.ResponseError("LOADING the dataset"),
@@ -108,6 +120,14 @@ class Garbage:
         numbers[self.chance.randrange(512)] = self.chance.choice(NUMBERS)
         return (7).to_bytes(8, "little") + numbers.astype("<f4").tobytes()
 
+    def fields(self, names: Sequence[str]) -> list[bytes | None]:
+        """A hash as it is written, of which a field is something else, or all are."""
+        if self.chance.random() < 0.2:
+            return [self.text() for _ in names]
+        told: dict[str, bytes | None] = {name: WRITTEN.get(name, b"3") for name in names}
+        told[self.chance.choice(names)] = self.chance.choice((*TEXTS, *FLOATS, None))
+        return list(told.values())
+
     def scores(self, count: int) -> list[float]:
         """Numbers that a score may not be."""
         return [self.chance.choice(NUMBERS) for _ in range(count)]
@@ -144,7 +164,9 @@ class GarbagePipeline:
 
     def _answer(self, name: str, arguments: Sequence[Any]) -> Any:
         garbage = self._garbage
-        if name in {"MGET", "HMGET"}:
+        if name == "HMGET":
+            return garbage.fields(arguments[-1])
+        if name == "MGET":
             count = len(arguments[-1]) if isinstance(arguments[-1], list) else len(arguments)
             return [garbage.text() for _ in range(count)]
         if name in {"ZREVRANGE", "LRANGE"}:
