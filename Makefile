@@ -58,6 +58,11 @@ demo: setup ## start everything, load a shop's history, show a recommendation ch
 test: setup ## run every test, the end-to-end ones on the real servers
 	$(BIN)/python -m pytest
 
+.PHONY: fuzz
+fuzz: setup ## the tests that make requests up, with twenty times as many (FUZZ_TIMES=n for others)
+	FUZZ_TIMES=$(or $(FUZZ_TIMES),20) $(BIN)/python -m pytest --timeout 0 tests/serving/test_fuzz.py \
+	  tests/serving/test_raw_http.py tests/serving/bandit/test_any_request.py
+
 .PHONY: check
 check: setup ## lint, types, import contracts, generated files
 	$(BIN)/ruff format --check .

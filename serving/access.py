@@ -7,18 +7,20 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from serving.admission import Admission, needs_key
+from serving.any_id import USER_ID
 from serving.callers import Caller, Scope
 from serving.errors import ApiError
 
 # None: open to all, also where keys are needed.
 ACCESS: dict[str, Scope | None] = {
     "/v1/personalize": "serve",
+    "/v1/personalize/batch": "serve",
     "/v1/feedback": "feedback",
     "/v1/recommendations": "serve",
     "/v1/similar": "serve",
     "/v1/feedback/negative": "feedback",
     "/interactions": "feedback",
-    "/v1/debug/users/{user_id:path}": "admin",
+    f"/v1/debug/users/{USER_ID}": "admin",
     "/v1/experiments/{experiment_id}": "admin",
     "/healthz": None,
     "/readyz": None,

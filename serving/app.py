@@ -1,5 +1,6 @@
 """The HTTP interface."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -24,10 +25,14 @@ from serving.answers import (
     PersonalizeAnswer,
     ReadyAnswer,
 )
+from serving.any_id import USER_ID
+from serving.batches import Batch, BatchAnswer, BatchRequest
+from serving.deadline import Deadline
 from serving.described import Described
 from serving.errors import ApiError, unavailable
 from serving.experiment_answers import ExperimentAnswer
 from serving.feedback import Tell
+from serving.feedback_bodies import FeedbackBody
 from serving.gate import Gate
 from serving.interaction_answers import InteractionsAnswer, NegativeFeedbackAnswer
 from serving.interaction_requests import InteractionsRequest, NegativeFeedbackRequest
@@ -43,7 +48,7 @@ from serving.quick import QuickPosts, quick_routes
 from serving.recommendation_answers import RecommendationAnswer, SimilarAnswer
 from serving.recommendation_requests import RecommendationRequest, SimilarRequest
 from serving.request_scope import current_request_id
-from serving.requests import FeedbackRequest, PersonalizeRequest
+from serving.requests import PersonalizeRequest
 from serving.service import Service, running, wall_clock_ms
 from serving.stages import answer
 from settings import Settings
@@ -62,6 +67,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorAnswer, "description": "The request can't be read or has a wrong value"},
     401: {"model": ErrorAnswer, "description": "No key or token that is taken here"},
     403: {"model": ErrorAnswer, "description": "The key or token doesn't reach so far"},
+    408: {"model": ErrorAnswer, "description": "The body does not come"},
     413: {"model": ErrorAnswer, "description": "The body is too large"},
     415: {"model": ErrorAnswer, "description": "The body is not JSON"},
     429: {"model": ErrorAnswer, "description": "Too many requests a second; see Retry-After"},
@@ -82,14 +88,15 @@ IdempotencyKey = Annotated[
 ]
 BODIES: dict[str, type[BaseModel]] = {
     "/v1/personalize": PersonalizeRequest,
-    "/v1/feedback": FeedbackRequest,
+    "/v1/personalize/batch": BatchRequest,
+    "/v1/feedback": FeedbackBody,
     "/v1/recommendations": RecommendationRequest,
     "/v1/similar": SimilarRequest,
     "/v1/feedback/negative": NegativeFeedbackRequest,
     "/interactions": InteractionsRequest,
 }
 EXPERIMENT = "/v1/experiments/{experiment_id}"
-DEBUG_USER = "/v1/debug/users/{user_id:path}"
+DEBUG_USER = f"/v1/debug/users/{USER_ID}"
 BEARER = HTTPBearer(
     auto_error=False,
     description="A key of `freshet key create`, a user's token, or the setting serving.admin_token",
@@ -118,7 +125,7 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app, metrics, BODIES)
     _add_routes(app)
     app.add_middleware(QuickPosts, routes=quick_routes(app, BODIES))
-    app.add_middleware(Gate, metrics=metrics, paths=PATHS)
+    app.add_middleware(Gate, metrics=metrics, paths=PATHS, bodies=BODIES)
     return app
 
 
@@ -131,9 +138,16 @@ def _add_routes(app: FastAPI) -> None:
         summary="A list for a user",
     )(personalize)
     app.post(
+        "/v1/personalize/batch",
+        response_model=BatchAnswer,
+        responses={status: said for status, said in REFUSALS.items() if status != 429},
+        dependencies=SECURED,
+        summary="Several lists at once",
+    )(personalize_batch)
+    app.post(
         "/v1/feedback",
         status_code=202,
-        response_model=FeedbackAnswer,
+        response_model=FeedbackAnswer | InteractionsAnswer,
         responses=REFUSALS_ONCE,
         dependencies=SECURED,
         summary="What a user did",
@@ -207,19 +221,36 @@ async def personalize(body: PersonalizeRequest, request: Request) -> Response:
     return await _listed(request, body.user_id, lambda: body, shape=answer.body)
 
 
+async def personalize_batch(body: BatchRequest, request: Request) -> Response:
+    """Choose items for several requests at once; the answers come in the order of the requests.
+
+    Each is answered or refused by itself, with the `status` that it would have had alone, and each
+    counts against its user's limit. They have the time of one request together.
+    """
+    service = _service(request)
+    batch = Batch(
+        service=service,
+        reach=partial(check_reach, request),
+        deadline=Deadline(service.pipeline.deadline_s),
+    )
+    made = await batch.answer(body)
+    # Not orjson: errors may show halves of characters, as they were sent.
+    return Response(json.dumps(made, separators=(",", ":")), media_type=JSON)
+
+
 async def feedback(
-    body: FeedbackRequest,
+    body: FeedbackBody,
     request: Request,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Take what a user did; 202 says that it is in the event log.
 
-    The same action on the same item with the same `request_id` counts once a minute.
+    As `feedback`, the same action on the same item with the same `request_id` counts once a minute.
+    As `events`, in document 001's shape, the same counts once as at /interactions, and the answer
+    says `events_processed`. A body has one of them.
     """
-    caller, service = check_reach(request, body.user_id), _service(request)
-    limit = await service.limits.admit(caller, "feedback", body.user_id)
-    accepted = await service.intake.accept(body, idempotency_key=idempotency_key)
-    return Response(accepted, status_code=202, media_type=JSON, headers=limit.headers)
+    tell = body.tell(idempotency_key=idempotency_key)
+    return await _taken(request, body.root.user_id, tell, idempotency_key, shape=body.answer)
 
 
 async def negative_feedback(

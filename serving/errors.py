@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from starlette.exceptions import HTTPException
 
 from serving.metrics import Metrics
@@ -35,15 +35,17 @@ class ApiError(HTTPException):
         self.hint = hint
         self.field = field
 
+    def told(self) -> dict[str, str]:
+        """What it says."""
+        told = {"code": self.code, "message": self.message, "hint": self.hint}
+        field = {"field": self.field} if self.field else {}
+        return {**told, "request_id": current_request_id(), **field}
+
     def response(self) -> Response:
         """The answer in the one format."""
-        detail = {"code": self.code, "message": self.message, "hint": self.hint}
-        detail["request_id"] = current_request_id()
-        if self.field:
-            detail["field"] = self.field
         return Response(
             # Not orjson: what a client sent may hold halves of characters, and is shown as it is.
-            json.dumps({"error": detail}),
+            json.dumps({"error": self.told()}),
             status_code=self.status_code,
             headers=self.headers,
             media_type="application/json",
@@ -144,8 +146,7 @@ def invalid(error: RequestValidationError, body: type[BaseModel]) -> ApiError:
     if first["type"] == "json_invalid":
         position = first["loc"][-1]
         return _unreadable(f"the body is not JSON: {first['ctx']['error']} at character {position}")
-    path = [str(part) for part in first["loc"] if part != "body"]
-    field = ".".join(path)
+    field = ".".join(str(part) for part in _named(first["loc"], body))
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     code, message, hint = _said(first, field, body)
     return ApiError(400, code, message=message + more, hint=hint, field=field or None)
@@ -191,7 +192,20 @@ def _suggest(field: str, known: list[str]) -> str:
 def known_beside(path: Sequence[str | int], body: type[BaseModel]) -> list[str]:
     """The field names of the model that holds the last step of a path."""
     schema = body.model_json_schema()
-    return list(_walk(schema, [part for part in path[:-1] if part != "body"]))
+    if _has_shapes(body):
+        schema = {**schema["$defs"][path[1]], "$defs": schema["$defs"]}
+    return list(_walk(schema, _named(path, body)[:-1]))
+
+
+def _named(path: Sequence[str | int], body: type[BaseModel]) -> list[str | int]:
+    """The steps that a client knows: not which of several shapes its body was taken for."""
+    steps = path[1:] if path[:1] == ("body",) else path
+    return list(steps[1:] if path[:1] == ("body",) and _has_shapes(body) else steps)
+
+
+def _has_shapes(body: type[BaseModel]) -> bool:
+    """Whether a path into the body begins with the name of one of its shapes."""
+    return issubclass(body, RootModel)
 
 
 def _walk(schema: dict[str, Any], path: list[Any]) -> dict[str, Any]:

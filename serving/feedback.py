@@ -9,11 +9,13 @@ from hashlib import sha256
 from typing import Any, Protocol
 
 import orjson
-from pydantic import BaseModel
+import structlog
+from pydantic import BaseModel, ValidationError
 
 from domain.events import EventLimits, Refusal, refusal
 from schemas.topics import USER_EVENTS
 from schemas.types import UserEvent
+from serving.answers import FeedbackAnswer
 from serving.breaker import Breaker, DependencyUnavailableError
 from serving.errors import ApiError, unavailable
 from serving.metrics import Metrics
@@ -23,6 +25,8 @@ from stores.errors import StoreError
 from stores.feedback_memory import NOTHING, Deed, Remembered
 
 RETRY_AFTER_S = 2
+
+log = structlog.get_logger(__name__)
 
 
 class Memory(Protocol):
@@ -109,8 +113,8 @@ class FeedbackIntake:
         told = tell(now_ms=now_ms)
         self._check(told, now_ms)
         remembered = await self._recall(told, idempotency_key)
-        if remembered.answer is not None:
-            return _answer_again(remembered.answer, told.fingerprint)
+        if (kept := _kept(remembered.answer)) is not None:
+            return _answer_again(kept, told.fingerprint)
         fresh = _fresh(told, remembered)
         await self._append([told.events[index] for index in fresh])
         answer = _answer(processed=len(fresh), of=len(told.events), started=started)
@@ -252,7 +256,15 @@ def event_id(
     return sha256(orjson.dumps(parts)).hexdigest()[:32]
 
 
-def fingerprint(request: BaseModel) -> str:
+class Dumped(Protocol):
+    """A checked body."""
+
+    def model_dump_json(self) -> str:
+        """All of it."""
+        ...
+
+
+def fingerprint(request: Dumped) -> str:
     """Tells two bodies apart."""
     return sha256(request.model_dump_json().encode()).hexdigest()[:32]
 
@@ -286,9 +298,29 @@ def _answer(*, processed: int, of: int, started: float) -> dict[str, Any]:
     }
 
 
-def _answer_again(stored: bytes, print_of_body: str) -> dict[str, Any]:
-    kept = orjson.loads(stored)
-    if kept["of"] != print_of_body:
+class _Kept(BaseModel):
+    """An answer under its key, and what it was an answer to."""
+
+    of: str
+    answer: FeedbackAnswer
+
+
+def _kept(stored: bytes | None) -> _Kept | None:
+    """The answer that a key got before; one that can't be read counts as none.
+
+    Then the events come again with the ids that they had, by which the job knows them.
+    """
+    if stored is None:
+        return None
+    try:
+        return _Kept.model_validate_json(stored)
+    except ValidationError as error:
+        log.warning("a remembered answer can't be read, and counts as none", error=str(error))
+        return None
+
+
+def _answer_again(kept: _Kept, print_of_body: str) -> dict[str, Any]:
+    if kept.of != print_of_body:
         raise ApiError(
             409,
             "idempotency_key_reused",
@@ -296,5 +328,4 @@ def _answer_again(stored: bytes, print_of_body: str) -> dict[str, Any]:
             field="Idempotency-Key",
             hint="use a new key for a new request, and the same key only to repeat one",
         )
-    answer: dict[str, Any] = kept["answer"]
-    return answer
+    return kept.answer.model_dump()

@@ -1,14 +1,11 @@
 """Document 001's ways to tell what users do and don't want, as events and deeds."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 from schemas.types import SignalPayload, UserEvent
 from serving.feedback import Told, fingerprint
-from serving.interaction_requests import (
-    InteractionFields,
-    InteractionsRequest,
-    NegativeFeedbackRequest,
-)
+from serving.interaction_requests import InteractionFields, NegativeFeedbackRequest
 from serving.requests import Action, to_ms
 from stores.feedback_memory import Deed
 
@@ -16,9 +13,29 @@ from stores.feedback_memory import Deed
 BUCKET_MS = 60_000
 
 
-def told_by_interactions(
-    request: InteractionsRequest, *, now_ms: int, idempotency_key: str | None
-) -> Told:
+class Interacted(Protocol):
+    """Interactions of a user, in any request's shape."""
+
+    @property
+    def user_id(self) -> str:
+        """Whose they are."""
+        ...
+
+    @property
+    def session_id(self) -> str | None:
+        """The visit of those that name none."""
+        ...
+
+    def each(self) -> Iterator[tuple[str, str, InteractionFields]]:
+        """Every one: its place in the request, its item, and what is told of it."""
+        ...
+
+    def model_dump_json(self) -> str:
+        """All of the request."""
+        ...
+
+
+def told_by_interactions(request: Interacted, *, now_ms: int, idempotency_key: str | None) -> Told:
     """What a request tells; an event's id is its deed's, so that a repeated one is recognised."""
     each = list(request.each())
     deeds = [
@@ -52,9 +69,7 @@ def _at_ms(one: InteractionFields, now_ms: int) -> int:
     return to_ms(one.timestamp) if one.timestamp else now_ms
 
 
-def _event(
-    request: InteractionsRequest, one: InteractionFields, deed: Deed, *, at_ms: int
-) -> UserEvent:
+def _event(request: Interacted, one: InteractionFields, deed: Deed, *, at_ms: int) -> UserEvent:
     where = one.context
     return UserEvent(
         event_id=deed.digest,

@@ -1,11 +1,14 @@
 """The file with the API keys: read strictly, replaced as a whole, followed while it is served."""
 
+import fcntl
 import os
 import tempfile
+import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -14,6 +17,8 @@ from serving.callers import Scope, Tier
 from serving.keys import ApiKey
 
 LOOK_EVERY_S = 1.0
+LOCK_WITHIN_S = 10.0
+LOCK_LOOK_S = 0.01
 NAME = r"^[A-Za-z0-9 ._@-]{1,64}$"
 HEAD = "# Written by `freshet key`; it holds digests, the keys themselves are nowhere.\n"
 log = structlog.get_logger(__name__)
@@ -72,6 +77,32 @@ def _key(key_id: str, entry: _Entry) -> ApiKey:
         expires_at=entry.expires_at,
         revoked_at=entry.revoked_at,
     )
+
+
+@contextmanager
+def only_writer(file: Path, *, within_s: float = LOCK_WITHIN_S) -> Iterator[None]:
+    """Keep other writers out from the reading of the file to its writing, else one loses a key.
+
+    The lock lies beside the file, since the file itself is replaced; it ends with its process.
+    """
+    lock = file.with_name(f".{file.name}.lock")
+    with lock.open("w", encoding="utf-8") as held:
+        _take(held, lock, until_s=time.monotonic() + within_s)
+        yield
+
+
+def _take(held: IO[str], lock: Path, *, until_s: float) -> None:
+    while True:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= until_s:
+                raise KeyFileError(
+                    f"{lock}: another `freshet key` holds it; look what that one waits for"
+                ) from error
+            time.sleep(LOCK_LOOK_S)
+        else:
+            return
 
 
 def write_keys(file: Path, keys: Iterable[ApiKey]) -> None:

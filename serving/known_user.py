@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -10,11 +9,12 @@ from struct import Struct
 from typing import Any
 
 import numpy as np
+import orjson
 
-from domain.affinity import Affinities
-from domain.emotion import EmotionState, mood_at
+from domain.affinity import Affinities, AffinitiesError
+from domain.emotion import EmotionState, EmotionStateError, mood_at
 from domain.fusion import lift
-from domain.windows import Windows
+from domain.windows import Windows, WindowsError
 from schemas.redis_keys import (
     CONTEXT,
     EMBEDDING,
@@ -24,7 +24,7 @@ from schemas.redis_keys import (
     RedisKey,
 )
 from settings import Settings
-from stores.errors import StoreError
+from stores.errors import MISREAD_BYTES, StoreError
 from stores.user_keys import StoredKey, UserKeys
 from stores.user_vectors import UserVectorReader
 from stores.views import VERSION, VISIT_VERSION, vector_of
@@ -101,13 +101,17 @@ def readable(time_ms: int) -> str:
 
 
 def _decoded(key: StoredKey, now_ms: int) -> Any:
+    """The value; of one that can't be read, why, since that may be what is looked for."""
     decode = DECODERS.get(key.family.pattern)
-    return decode(key.value, now_ms) if decode else _plain(key.family, key.value)
+    try:
+        return decode(key.value, now_ms) if decode else _plain(key.family, key.value)
+    except (*MISREAD_BYTES, WindowsError, EmotionStateError, AffinitiesError) as error:
+        return {"unreadable": str(error) or type(error).__name__}
 
 
 def _context(stored: bytes, now_ms: int) -> dict[str, Any]:
     """The context, with its packed parts decoded and its times readable."""
-    context: dict[str, Any] = json.loads(stored)
+    context: dict[str, Any] = orjson.loads(stored)
     for name, decode in PACKED.items():
         if name in context:
             context[name] = decode(base64.b64decode(context[name]), now_ms)
@@ -161,7 +165,7 @@ def _vector(stored: bytes, head: Struct, kind: str) -> dict[str, Any]:
 def _interactions(flat: Sequence[bytes], _now_ms: int) -> list[dict[str, Any]]:
     """Newest first, each with its time."""
     return [
-        {"at": readable(int(float(flat[at + 1]))), **json.loads(flat[at])}
+        {"at": readable(int(float(flat[at + 1]))), **orjson.loads(flat[at])}
         for at in range(0, len(flat), 2)
     ]
 

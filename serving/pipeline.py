@@ -51,17 +51,19 @@ class Pipeline:
         request_id: str,
         body: Body = answer.body,
         degrade: bool = False,
+        deadline: Deadline | None = None,
     ) -> tuple[dict[str, Any], Impression]:
         """The answer to a request, in the shape that `body` gives it, and its impression.
 
         A degraded one, or one too many, asks nobody: without any time, each stage does with what is
         in the process. Neither does it explore nor vary, which takes most of the work that is left.
+        Lists that are asked for together may share a `deadline`.
         """
         with self.load.one_more() as too_many:
             trace = Trace()
             if degrade or too_many:
                 trace.fall_back_to("admit", "rate_limited" if degrade else "overloaded")
-            admitted = self._admit(request, request_id, trace)
+            admitted = self._admit(request, request_id, trace, deadline)
             chosen = await self._choose(admitted, trace)
             with trace.stage("answer"):
                 impression = answer.impression(chosen, self.catalog, trace)
@@ -69,8 +71,14 @@ class Pipeline:
             self._count(trace, chosen)
             return made, impression
 
-    def _admit(self, request: PersonalizeRequest, request_id: str, trace: Trace) -> Admitted:
-        deadline = Deadline(0.0 if trace.fallbacks else self.deadline_s)
+    def _admit(
+        self,
+        request: PersonalizeRequest,
+        request_id: str,
+        trace: Trace,
+        shared: Deadline | None,
+    ) -> Admitted:
+        deadline = Deadline(0.0) if trace.fallbacks else shared or Deadline(self.deadline_s)
         with trace.stage("admit"):
             require_items(self.catalog)
             now_ms = self.now_ms()

@@ -48,7 +48,8 @@ class Ranker:
         except (InferenceServerException, grpc.RpcError) as error:
             raise RankerUnavailableError(f"model {MODEL}: {error}") from error
         version = result.get_response().model_version
-        return Ranking(scores=_scores(result.as_numpy("SCORE")), model_version=f"{MODEL}:{version}")
+        scores = _scores(result.as_numpy("SCORE"), rows=len(features))
+        return Ranking(scores=scores, model_version=f"{MODEL}:{version}")
 
     async def probe(self) -> None:
         """Raise unless the model answers now: a server may be ready while its model is not."""
@@ -59,7 +60,12 @@ class Ranker:
         await self._client.close()
 
 
-def _scores(column: NDArray[np.float32] | None) -> NDArray[np.float32]:
-    if column is None or not np.isfinite(column).all():
+def _scores(column: NDArray[np.float32] | None, *, rows: int) -> NDArray[np.float32]:
+    if column is None or column.shape != (rows, 1) or column.dtype != np.float32:
+        seen = None if column is None else (column.dtype.name, *column.shape)
+        raise RankerUnavailableError(
+            f"model {MODEL} gave {seen} for {rows} rows; its output SCORE has a float32 for each"
+        )
+    if not np.isfinite(column).all():
         raise RankerUnavailableError(f"model {MODEL} gave no finite scores; see its output SCORE")
     return np.clip(column[:, 0], 0.0, 1.0)

@@ -1,5 +1,7 @@
 """Runs the HTTP interface in this process until it is told to stop."""
 
+from typing import Any
+
 import structlog
 import uvicorn
 
@@ -7,6 +9,7 @@ from serving.admission import refuse_if_exposed
 from serving.app import create_app
 from serving.heap import collect_seldom
 from serving.tls import tls_files
+from serving.wire import BoundedHead
 from settings import Settings
 
 BACKLOG = 2_048
@@ -24,16 +27,23 @@ def run(settings: Settings) -> None:
         app,
         host=settings.serving.host,
         port=settings.serving.port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=STOP_WITHIN_S,
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
+        **uvicorn_settings(),
     )
+
+
+def uvicorn_settings() -> dict[str, Any]:
+    """How HTTP is read and answered, wherever it comes from."""
+    return {
+        "loop": "uvloop",
+        "http": BoundedHead,
+        "access_log": False,
+        "log_config": None,
+        "server_header": False,
+        "backlog": BACKLOG,
+        "timeout_graceful_shutdown": STOP_WITHIN_S,
+    }
 
 
 def configure_logging() -> None:

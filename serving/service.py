@@ -72,6 +72,7 @@ class Service:
     experiments: ExperimentsFollower | None
     readouts: Readouts
     limits: Limits
+    most_in_batch: int
     reasoner: Reasoner | None = None
 
 
@@ -147,6 +148,7 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
             settings=settings,
         ),
         reasoner=reasoner,
+        most_in_batch=settings.serving.most_in_batch,
     )
 
 

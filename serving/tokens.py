@@ -1,10 +1,15 @@
 """Users' tokens: signed by somebody else (JWT), checked here."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_args
 
 import jwt
+from cachetools import TLRUCache
 from jwt.exceptions import InvalidSubjectError
 
 from schemas.collections import ID_MAX_LENGTH
@@ -42,6 +47,8 @@ class TokenReader:
     """Checks tokens of one issuer, signed with one algorithm.
 
     The algorithm is never taken from the token: else a public key could be passed off as a secret.
+    Good tokens are remembered by a digest, `kept` of them, and none for longer than it is valid; a
+    reader with another key remembers nothing of this one.
     """
 
     algorithm: str
@@ -49,11 +56,30 @@ class TokenReader:
     issuer: str = ""
     audience: str = ""
     leeway_s: float = 0
+    kept: int = 0
+    clock: Callable[[], float] = time.time
 
     def caller(self, token: str) -> Caller:
         """The user whose token this is, or `TokenRefusedError`."""
+        if not self.kept:
+            return caller_of(self._claims(token))
+        digest = sha256(token.encode(errors="surrogatepass")).digest()
+        remembered = self._remembered.get(digest)
+        return remembered.caller if remembered else self._checked(token, digest)
+
+    def _checked(self, token: str, digest: bytes) -> Caller:
+        claims = self._claims(token)
+        caller = caller_of(claims)
+        self._remembered[digest] = _Remembered(caller, int(claims["exp"]) + self.leeway_s)
+        return caller
+
+    @cached_property
+    def _remembered(self) -> "TLRUCache[bytes, _Remembered]":
+        return TLRUCache(self.kept, ttu=_until, timer=self.clock)
+
+    def _claims(self, token: str) -> dict[str, Any]:
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 self.key,
                 algorithms=[self.algorithm],
@@ -64,7 +90,17 @@ class TokenReader:
             )
         except UNREADABLE as error:
             raise TokenRefusedError(_said(error)) from error
-        return caller_of(claims)
+        return claims
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    caller: Caller
+    until: float
+
+
+def _until(_digest: bytes, remembered: _Remembered, _now: float) -> float:
+    return remembered.until
 
 
 def _said(error: Exception) -> str:
@@ -106,6 +142,7 @@ def token_reader(settings: Settings) -> TokenReader | None:
         issuer=serving.jwt_issuer,
         audience=serving.jwt_audience,
         leeway_s=serving.jwt_leeway_s,
+        kept=serving.jwt_kept,
     )
 
 

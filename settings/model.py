@@ -235,6 +235,9 @@ class WriterSettings(Section):
     metrics_port: Port = 18091
 
 
+MOST_IN_BATCH = 100
+
+
 class ServingSettings(Section):
     """The service: HTTP, and gRPC for the bandit."""
 
@@ -247,6 +250,9 @@ class ServingSettings(Section):
         ge=1,
         le=10_000,
         description="lists made at a time; one more is made of what is in the process, at once",
+    )
+    most_in_batch: int = Field(
+        16, ge=1, le=MOST_IN_BATCH, description="lists of one POST /v1/personalize/batch"
     )
     recent_interactions: int = Field(50, ge=1, le=100)
     catalog_refresh_ms: PositiveMs = 500
@@ -283,6 +289,13 @@ class ServingSettings(Section):
     jwt_issuer: str = Field("", description="what the tokens' iss must be")
     jwt_audience: str = Field("", description="what the tokens' aud must be or contain")
     jwt_leeway_s: float = Field(10, ge=0, le=300, description="clocks may differ by so much")
+    jwt_kept: int = Field(
+        10_000,
+        ge=0,
+        le=10_000_000,
+        description="good tokens remembered, by a digest, until they expire; 0: each is checked "
+        "each time",
+    )
     on_limit: Literal["refuse", "degrade"] = Field(
         "refuse", description="over its limit a list is refused, or made of popular items"
     )

@@ -65,7 +65,7 @@ class FeedbackMemory(RedisReader):
             (found,) = await pipeline.execute()
         return Remembered(
             answer=found[0] if idempotency_key else None,
-            requests=tuple(None if one is None else one.decode() for one in found[1:]),
+            requests=tuple(None if one is None else _text(one) for one in found[1:]),
         )
 
     async def remember(
@@ -85,6 +85,11 @@ class FeedbackMemory(RedisReader):
                 key = answer_key(user_id, idempotency_key)
                 pipeline.set(key, answer, ex=FEEDBACK_IDEMPOTENCY.ttl_s)
             await pipeline.execute()
+
+
+def _text(stored: bytes) -> str:
+    """What isn't text is no request's id, so that it equals none."""
+    return stored.decode(errors="replace")
 
 
 def answer_key(user_id: str, idempotency_key: str | None) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from schemas.redis_keys import NEIGHBORS
 from schemas.types import ItemNeighbors
+from stores.errors import MISREAD
 from stores.newest import newest
 from stores.online import OnlineWriter
 from stores.redis_server import RedisReader
@@ -71,10 +72,16 @@ def _view(item_id: str, stored: Sequence[bytes | None]) -> NeighborsView | None:
     if not version:
         return None
     try:
-        scored = zip(json.loads(names), np.frombuffer(scores, "<f4").tolist(), strict=True)
         return NeighborsView(
-            version=int(version), timestamp_ms=int(timestamp_ms), scored=tuple(scored)
+            version=int(version), timestamp_ms=int(timestamp_ms), scored=_scored(names, scores)
         )
-    except ValueError as error:
+    except MISREAD as error:
         log.warning("neighbours of %s can't be read (%s), count as missing", item_id, error)
         return None
+
+
+def _scored(names: bytes, scores: bytes) -> tuple[tuple[str, float], ...]:
+    found, shares = json.loads(names), np.frombuffer(scores, "<f4")
+    if not all(isinstance(name, str) for name in found) or not np.isfinite(shares).all():
+        raise ValueError("a name is no text, or a score no number")
+    return tuple(zip(found, shares.tolist(), strict=True))

@@ -26,8 +26,9 @@ from schemas.types import (
     ItemSnapshot,
     UserSnapshot,
 )
+from stores.errors import read_from
 from stores.newest import newest
-from stores.redis_server import RedisReader, translated
+from stores.redis_server import STORE, RedisReader, translated
 from stores.users import Describe, embedding_calls, say_nothing, user_calls
 from stores.views import (
     CATALOG_PART,
@@ -177,7 +178,8 @@ class OnlineReader(RedisReader):
     async def trending(self, n: int, *, segment: str = "all") -> list[tuple[str, float]]:
         """Read the `n` heaviest items with their weights, heaviest first."""
         (found,) = await self._answers(("ZREVRANGE", TRENDING.of(segment), 0, n - 1, "WITHSCORES"))
-        return [(item_id.decode(), score) for item_id, score in _scored(found)]
+        with read_from(STORE):
+            return [(item_id.decode(), score) for item_id, score in _scored(found)]
 
     async def items_changed_since(self, since_ms: int, *, limit: int = 500) -> list[ItemView]:
         """Read items that changed after `since_ms`, in the order of their changes.
@@ -190,7 +192,8 @@ class OnlineReader(RedisReader):
                 *("LIMIT", 0, limit),
             )
         )
-        ids = [(item_id.decode(), int(score)) for item_id, score in _scored(changed)]
+        with read_from(STORE):
+            ids = [(item_id.decode(), int(score)) for item_id, score in _scored(changed)]
         if not ids:
             return []
         stored = await self._answers(*(("HGETALL", ITEM.of(item_id)) for item_id, _ in ids))

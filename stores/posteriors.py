@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,11 @@ READ = (
     *NUMBERS,
     *COUNTS,
 )
+
+# Of a context.
+FEATURES = 64
+# Rewards are at most 1, so nothing that was learned comes near.
+LARGEST = 1e6
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +128,7 @@ def _view(key: str, stored: Sequence[bytes | None]) -> PosteriorView | None:
     fields = dict(zip(READ, (value or b"" for value in stored), strict=True))
     numbers: dict[str, Any] = {}
     try:
-        numbers.update({name: float(fields[name]) for name in NUMBERS})
+        numbers.update({name: _positive(fields[name]) for name in NUMBERS})
         numbers.update({name: int(fields[name]) for name in COUNTS})
         return PosteriorView(
             version=int(fields["version"]),
@@ -137,5 +143,20 @@ def _view(key: str, stored: Sequence[bytes | None]) -> PosteriorView | None:
         return None
 
 
+def _positive(stored: bytes) -> float:
+    """What a Beta distribution may have."""
+    number = float(stored)
+    if not 0 < number < inf:
+        raise ValueError(f"{number} is not above 0, or has no end")
+    return number
+
+
 def _floats(stored: bytes) -> Vector | None:
-    return np.frombuffer(stored, "<f4") if stored else None
+    if not stored:
+        return None
+    numbers = np.frombuffer(stored, "<f4")
+    with np.errstate(invalid="ignore"):
+        sound = numbers.size == FEATURES and np.abs(numbers).max() <= LARGEST
+    if not sound:
+        raise ValueError(f"{numbers.size} numbers, of which some are none, or not {FEATURES}")
+    return numbers

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import sha1
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from redis.exceptions import NoScriptError
 
 from schemas.rate_limits import Limit, Room
 from schemas.redis_keys import RATE_LIMIT, RATE_LIMIT_TOTAL
-from stores.redis_server import RedisReader
+from stores.errors import read_from
+from stores.redis_server import STORE, RedisReader
 
 SOURCE = (Path(__file__).parent / "lua" / "limit.lua").read_text("utf-8")
 # The server's name for the script; no secret hangs on it.
@@ -69,5 +71,8 @@ def _arguments(claim: Claim, now_ms: int | None) -> tuple[Any, ...]:
 
 
 def _counted(told: list[Any]) -> Counted:
-    numbers = [float(text) for text in told[1:]]
-    return Counted(bool(told[0]), Room(*numbers[:3]), Room(*numbers[3:]))
+    with read_from(STORE):
+        numbers = [float(text) for text in told[1:]]
+        if not all(map(isfinite, numbers)):
+            raise ValueError(f"limits of {numbers}")
+        return Counted(bool(told[0]), Room(*numbers[:3]), Room(*numbers[3:]))

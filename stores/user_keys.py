@@ -17,6 +17,7 @@ from schemas.redis_keys import (
     USER_SESSION,
     RedisKey,
 )
+from stores.errors import MISREAD
 from stores.redis_server import RedisReader
 
 # Not among them is the time at which a user was forgotten, which keeps late writers out.
@@ -86,5 +87,13 @@ class UserKeys(RedisReader):
 
 
 def _visits(found: Sequence[StoredKey]) -> list[str]:
-    contexts = [json.loads(key.value) for key in found if key.family is CONTEXT]
-    return [context["session_id"] for context in contexts if context["session_id"]]
+    return [visit for key in found if key.family is CONTEXT if (visit := _visit(key.value))]
+
+
+def _visit(context: bytes) -> str | None:
+    """The visit that a context names; one that can't be read names none."""
+    try:
+        named = json.loads(context)["session_id"]
+    except MISREAD:
+        return None
+    return named if isinstance(named, str) else None

@@ -6,7 +6,7 @@ from typing import Any
 from pymilvus.client.prepare import Prepare
 
 from schemas.collections import USER_EMBEDDINGS
-from stores.errors import StoreUnavailable
+from stores.errors import StoreUnavailable, read_from
 from stores.vectors import CONSISTENCY, ID, STORE, VectorReader
 
 FIELDS = ("version", "last_active", "embedding_source", "segment")
@@ -27,7 +27,8 @@ class UserVectorReader(VectorReader):
         response = await self._call("Query", request)
         if response.status.code or response.status.error_code:
             raise StoreUnavailable(STORE, response.status.reason)
-        columns = {field.field_name: _values(field) for field in response.fields_data}
+        with read_from(STORE):
+            columns = {field.field_name: _values(field) for field in response.fields_data}
         if not columns.get(ID):
             return None
         return {name: columns[name][0] for name in FIELDS if columns.get(name)}

@@ -36,7 +36,7 @@ from schemas.collections import (
     Field,
 )
 from schemas.types import EmbeddingUpdate, ItemEvent, ItemSnapshot
-from stores.errors import StoreError, StoreRejected, StoreUnavailable
+from stores.errors import StoreError, StoreRejected, StoreUnavailable, read_from
 from stores.views import Vector
 
 STORE = "Milvus"
@@ -431,9 +431,7 @@ class VectorReader:
         response = await self._call("Search", request)
         if response.status.code or response.status.error_code:
             raise StoreUnavailable(STORE, response.status.reason)
-        results = response.results
-        found = zip(results.ids.str_id.data, results.scores, strict=True)
-        return [list(islice(found, count)) for count in results.topks]
+        return _hits(response.results, of=len(vectors))
 
     async def _call(self, name: str, request: Any) -> Any:
         """Call the server; gRPC's own deadline is doubled by ours, which a stuck loop obeys too."""
@@ -451,6 +449,16 @@ class VectorReader:
             self._channel = grpc.aio.insecure_channel(self._address, options=CHANNEL_OPTIONS)
             self._stub = MilvusServiceStub(self._channel)
         return self._stub
+
+
+def _hits(results: Any, *, of: int) -> list[list[tuple[str, float]]]:
+    """The hits of each vector, as long as the answer is one to what was asked."""
+    with read_from(STORE):
+        found = list(zip(results.ids.str_id.data, results.scores, strict=True))
+        if len(results.topks) != of or not all(math.isfinite(score) for _, score in found):
+            raise ValueError(f"{found[:3]}, counted as {list(results.topks)}, for {of} vectors")
+        each = iter(found)
+        return [list(islice(each, count)) for count in results.topks]
 
 
 def _search(collection: Collection, vectors: Sequence[Vector], k: int, expression: str) -> Any:

@@ -4,7 +4,7 @@ import json
 import logging
 import struct
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 
 from schemas.collections import SESSION_DIM, USER_DIM
 from schemas.types import Interaction, ItemEvent, ItemPopularity, ItemSnapshot, UserSnapshot
+from stores.errors import MISREAD
 
 Vector = NDArray[np.float32]
 
 VERSION = struct.Struct("<q")
 VISIT_VERSION = struct.Struct("<qi")
 ENGAGED_MS = 30_000
+LIMIT = 1 << 63
 VECTOR_BYTES = USER_DIM * 4
+# All vectors but those of days and visits are of unit length, to rounding.
+LONGEST = 100.0
 # As much of a context as its version and its log time take, and the name that comes then.
 CONTEXT_HEAD = 80
 # Vectors are kept beside the catalogue entry, as bytes, and not in its JSON.
@@ -240,7 +244,7 @@ def user_view(
         embedding_version=version,
         day_vector=_direction((day or b"")[VERSION.size :], USER_DIM),
         session_vector=_visit_direction(visit or b"", known.get("total_sessions", 0)),
-        recent=tuple(_interaction(member, int(score)) for member, score in interactions),
+        recent=tuple(_readable(user_id, interactions)),
         stamp=stamp_of(context, embedding),
     )
 
@@ -261,6 +265,14 @@ def item_view(item_id: str, changed_at_ms: int, stored: Mapping[bytes, bytes]) -
     """Read the hash of an item; an empty one, or a tombstone, is a deleted item."""
     if not stored or b"deleted" in stored:
         return ItemView(item_id=item_id, changed_at_ms=changed_at_ms, deleted=True)
+    try:
+        return _item(item_id, changed_at_ms, stored)
+    except MISREAD as error:
+        log.warning("item %s can't be read (%r), counts as deleted", item_id, error)
+        return ItemView(item_id=item_id, changed_at_ms=changed_at_ms, deleted=True)
+
+
+def _item(item_id: str, changed_at_ms: int, stored: Mapping[bytes, bytes]) -> ItemView:
     catalog = stored.get(b"catalog")
     return ItemView(
         item_id=item_id,
@@ -286,7 +298,13 @@ def vector_of(stored: bytes | None, owner: str) -> Vector | None:
     if len(stored) != VECTOR_BYTES:
         log.warning("vector of %s has %d bytes, not %d", owner, len(stored), VECTOR_BYTES)
         return None
-    return np.frombuffer(stored, "<f4")
+    vector = np.frombuffer(stored, "<f4")
+    with np.errstate(invalid="ignore"):
+        sound = np.abs(vector).max() <= LONGEST
+    if not sound:
+        log.warning("vector of %s has no length near 1, counts as missing", owner)
+        return None
+    return vector
 
 
 def _embedding(user_id: str, stored: bytes | None) -> tuple[Vector | None, int]:
@@ -317,42 +335,67 @@ def _context_fields(user_id: str, stored: bytes | None) -> dict[str, Any]:
         return {}
     try:
         return _flat_context(json.loads(stored))
-    except (ValueError, KeyError, TypeError) as error:
+    except MISREAD as error:
         log.warning("context of %s can't be read (%r), counts as missing", user_id, error)
         return {}
 
 
 def _flat_context(context: dict[str, Any]) -> dict[str, Any]:
     session, metadata = context["session_state"], context["metadata"]
+    if type(metadata["personalization_consent"]) is not bool:
+        raise TypeError("the consent is neither true nor false")
     return {
-        "version": context["version"],
-        "timestamp_ms": context["timestamp_ms"],
-        "log_time_ms": context["log_time_ms"],
-        "first_seen_ms": metadata["first_seen"],
-        "total_interactions": metadata["total_interactions"],
-        "total_sessions": metadata["total_sessions"],
-        "session_id": context["session_id"],
-        "session_start_ms": session["start_time"],
-        "session_interactions": session["interaction_count"],
-        "device_type": session["device_type"],
-        "page_type": session["current_page"],
-        "country": session["geo_location"]["country"],
+        "version": _whole(context["version"]),
+        "timestamp_ms": _whole(context["timestamp_ms"]),
+        "log_time_ms": _whole(context["log_time_ms"]),
+        "first_seen_ms": _whole(metadata["first_seen"]),
+        "total_interactions": _whole(metadata["total_interactions"]),
+        "total_sessions": _whole(metadata["total_sessions"]),
+        "session_id": _text(context["session_id"]),
+        "session_start_ms": _whole(session["start_time"]),
+        "session_interactions": _whole(session["interaction_count"]),
+        "device_type": _text(session["device_type"]),
+        "page_type": _text(session["current_page"]),
+        "country": _text(session["geo_location"]["country"]),
         "consent": metadata["personalization_consent"],
         "windows": b64decode(context["windows"]),
         "affinities": b64decode(context.get("affinities", "")),
         "emotion": b64decode(context.get("emotion", "")),
-        "session_last_ms": session.get("last_time", session["start_time"]),
+        "session_last_ms": _whole(session.get("last_time", session["start_time"])),
     }
+
+
+def _whole(value: Any) -> int:
+    """A number as the log has them: of 64 bits."""
+    if type(value) is not int or not -LIMIT <= value < LIMIT:
+        raise TypeError(f"{value!r} is no whole number of 64 bits")
+    return value
+
+
+def _text(value: Any) -> str | None:
+    if value is not None and type(value) is not str:
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _readable(user_id: str, interactions: Iterable[tuple[bytes, float]]) -> Iterator[Interaction]:
+    """The interactions without those that can't be read."""
+    for member, score in interactions:
+        try:
+            yield _interaction(member, int(score))
+        except MISREAD as error:
+            log.warning("an interaction of %s can't be read (%r), is passed over", user_id, error)
 
 
 def _interaction(member: bytes, timestamp_ms: int) -> Interaction:
     stored = json.loads(member)
+    spent_ms = stored["duration_ms"]
     return Interaction(
         event_id=stored["event_id"],
-        event_type=stored["action"],
-        timestamp_ms=timestamp_ms,
-        item_id=stored["item_id"],
-        duration_ms=stored["duration_ms"],
+        event_type=_text(stored["action"]) or "",
+        timestamp_ms=_whole(timestamp_ms),
+        item_id=_text(stored["item_id"]),
+        duration_ms=None if spent_ms is None else _whole(spent_ms),
         position=stored["position"],
         request_id=stored["request_id"],
         text=stored.get("text"),

@@ -63,8 +63,9 @@ def create(
     )
     with explained(key_file.KeyFileError, OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        known = key_file.read_keys(file) if file.exists() else {}
-        key_file.write_keys(file, [*known.values(), key])
+        with key_file.only_writer(file):
+            known = key_file.read_keys(file) if file.exists() else {}
+            key_file.write_keys(file, [*known.values(), key])
     typer.echo(text)
     typer.echo(f"key {key_id} is in {file}; it is shown this once", err=True)
 
@@ -79,14 +80,15 @@ def list_keys(context: typer.Context) -> None:
 @commands.command()
 def revoke(context: typer.Context, key_id: KeyId) -> None:
     """End a key; services that run take note within a second or two."""
-    from serving.key_file import write_keys
+    from serving.key_file import KeyFileError, only_writer, write_keys
 
     file = _file(context)
-    known = _known(file)
-    if key_id not in known:
-        _fail(f"{file} has no key {key_id}; `freshet key list` shows those it has", code=1)
-    revoked = replace(known[key_id], revoked_at=datetime.now(UTC).replace(microsecond=0))
-    with explained(OSError):
+    _known(file)
+    with explained(KeyFileError, OSError), only_writer(file):
+        known = _known(file)
+        if key_id not in known:
+            _fail(f"{file} has no key {key_id}; `freshet key list` shows those it has", code=1)
+        revoked = replace(known[key_id], revoked_at=datetime.now(UTC).replace(microsecond=0))
         write_keys(file, {**known, key_id: revoked}.values())
 
 

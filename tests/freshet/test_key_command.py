@@ -1,6 +1,8 @@
 import json
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -94,6 +96,31 @@ def test_an_unknown_key_cant_be_revoked() -> None:
     told = key("revoke", "0000000a")
     assert told.exit_code == 1
     assert "has no key 0000000a; `freshet key list`" in told.output
+
+
+def _make_some(number: int, ready: Barrier) -> None:
+    ready.wait()
+    for turn in range(5):
+        assert key("create", f"k{number}-{turn}").exit_code == 0
+
+
+def test_writers_at_the_same_time_lose_no_key(file: Path) -> None:
+    """Real processes; and while they make keys, this one revokes one."""
+    forking = get_context("fork")
+    key_id = key("create", "first").stdout.split("_")[1]
+    ready = forking.Barrier(5)
+    running = [forking.Process(target=_make_some, args=(number, ready)) for number in range(4)]
+    for one in running:
+        one.start()
+    ready.wait()
+    assert key("revoke", key_id).exit_code == 0
+    for one in running:
+        one.join(60)
+    assert [one.exitcode for one in running] == [0] * 4
+    kept = read_keys(file)
+    names = {f"k{number}-{turn}" for number in range(4) for turn in range(5)}
+    assert {key.name for key in kept.values()} == {"first", *names}
+    assert kept[key_id].revoked_at
 
 
 def test_without_a_file_named_there_are_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:

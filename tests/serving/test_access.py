@@ -34,6 +34,17 @@ MATRIX: dict[tuple[str, str], tuple[str, Any, dict[str, int]]] = {
         LIST,
         closed(serve_key=200, admin_key=200, own_token=200, admin_token=200),
     ),
+    ("POST", "/v1/personalize/batch"): (
+        "/v1/personalize/batch",
+        {"requests": [LIST]},
+        closed(
+            serve_key=200,
+            admin_key=200,
+            own_token=200,
+            admin_token=200,
+            other_users_token=200,
+        ),
+    ),
     ("POST", "/v1/feedback"): (
         "/v1/feedback",
         DEED,
@@ -59,7 +70,7 @@ MATRIX: dict[tuple[str, str], tuple[str, Any, dict[str, int]]] = {
         {"user_id": "u1", "item_id": "mug-0", "action": "click"},
         closed(feedback_key=202, admin_key=202, own_token=202, admin_token=202),
     ),
-    ("GET", "/v1/debug/users/{user_id:path}"): (
+    ("GET", "/v1/debug/users/{user_id:any_id}"): (
         "/v1/debug/users/u1",
         None,
         closed(admin_key=200, admin_token=200),
@@ -131,7 +142,7 @@ async def check_refusal(
 ) -> None:
     """A refusal is as OpenAPI says, tells what to do, and has nothing of what was sent."""
     schema = (await client.get("/openapi.json")).json()
-    operation = schema["paths"][endpoint[1].replace(":path", "")][endpoint[0].lower()]
+    operation = schema["paths"][endpoint[1].replace(":any_id", "")][endpoint[0].lower()]
     promised = operation["responses"][str(answer.status_code)]["content"]["application/json"]
     jsonschema.validate(answer.json(), {**promised["schema"], "components": schema["components"]})
     assert answer.headers.get("www-authenticate", "").startswith("Bearer") == (

@@ -1,5 +1,6 @@
 """The published contract: up to date, and kept by real answers of every endpoint."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ READ_OUT = "/v1/experiments/{experiment_id}"
 LOOK = "/v1/debug/users/{user_id}"
 JSON = {"content-type": "application/json"}
 POSTS = tuple(BODIES)
+BATCH = "/v1/personalize/batch"
 FEEDBACK = {"user_id": "u1", "feedback": [{"item_id": "mug-0", "action": "click"}]}
 NEGATIVE = {"user_id": "u1", "item_id": "mug-0", "feedback_type": "report"}
 CLICK = {"user_id": "u1", "item_id": "mug-0", "action": "click"}
@@ -75,6 +77,12 @@ def answered() -> Iterator[Case]:
     for path, body in TOLD.items():
         yield Case(path=path, status=202, body=body)
         yield Case(path=path, status=503, body=body, state="no log")
+    asked = [{"user_id": "u1"}, {"user_id": 5}, {"user_id": "nobody", "options": explained}]
+    yield Case(path=BATCH, status=200, body={"requests": asked})
+    yield Case(path=BATCH, status=200, body={"requests": asked}, state="empty")
+    told = {"user_id": "u1", "events": [{"item_id": "a", "event_type": "like"}] * 2}
+    yield Case(path="/v1/feedback", status=202, body=told)
+    yield Case(path="/v1/feedback", status=400, body=told | {"feedback": []})
     batch = {"user_id": "u1", "interactions": [{"item_id": "a", "event_type": "like"}] * 2}
     yield Case(path="/interactions", status=202, body=batch)
     less = {**NEGATIVE, "feedback_type": "hide", "scope": "category"}
@@ -86,11 +94,15 @@ def refused() -> Iterator[Case]:
     for path in POSTS:
         yield Case(path=path, status=400, body={})
         yield Case(path=path, status=400, body={"user_id": "u1", "item_id": "a", "x": 1})
+        yield Case(path=path, status=408, state="slow")
         yield Case(path=path, status=413, body={"user_id": "x" * MAX_BODY_BYTES})
         yield Case(path=path, status=415, headers={"content-type": "text/plain"})
         yield Case(path=path, status=500, body=any_body(path), state="broken")
         yield Case(path=path, status=503, body=any_body(path), state="starting")
-    for path in POSTS:
+    yield Case(path=BATCH, status=401, body=any_body(BATCH), state="guarded")
+    no_scope = bearer(token("u1", scope="openid"))
+    yield Case(path=BATCH, status=403, body=any_body(BATCH), headers=no_scope, state="guarded")
+    for path in (one for one in POSTS if one != BATCH):
         body = {**any_body(path), "user_id": "u1"}
         yield Case(path=path, status=401, body=body, state="guarded")
         yield Case(path=path, status=403, body=body, headers=bearer(token("u2")), state="guarded")
@@ -121,7 +133,10 @@ def looked() -> Iterator[Case]:
 
 def any_body(path: str) -> dict[str, Any]:
     """What the path answers while the service is well."""
-    plain = {"/v1/similar": {"item_id": "mug-0"}}
+    plain: dict[str, dict[str, Any]] = {
+        "/v1/similar": {"item_id": "mug-0"},
+        BATCH: {"requests": [{"user_id": "u1"}]},
+    }
     return TOLD.get(path) or plain.get(path) or {"user_id": "u1"}
 
 
@@ -180,6 +195,8 @@ async def bring_into(
             one.away = True
     elif state == "no log":
         outside.event_log.away = True
+    elif state == "slow":
+        monkeypatch.setattr("serving.gate.BODY_WITHIN_S", 0.02)
     elif state == "broken":
         monkeypatch.setattr("serving.app._service", lambda _: 1 / 0)
     elif state == "key used":
@@ -214,9 +231,21 @@ async def send(client: httpx.AsyncClient, case: Case) -> httpx.Response:
     user_id = "x" * 300 if case.state == "long" else "u1"
     experiment = "x" * 300 if case.state == "long" else "ranking"
     path = case.path.replace("{user_id}", user_id).replace("{experiment_id}", experiment)
-    content = None if case.method == "get" else json.dumps(case.body)
+    content = _content(case)
     headers = case.headers if case.method == "get" else {**JSON, **case.headers}
     return await client.request(case.method, path, content=content, headers=headers)
+
+
+def _content(case: Case) -> str | AsyncIterator[bytes] | None:
+    if case.state == "slow":
+        return _without_end()
+    return None if case.method == "get" else json.dumps(case.body)
+
+
+async def _without_end() -> AsyncIterator[bytes]:
+    while True:
+        yield b" "
+        await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

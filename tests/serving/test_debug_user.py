@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import jsonschema
@@ -47,6 +48,12 @@ async def test_whoever_has_the_token_sees_a_user(client: httpx.AsyncClient) -> N
     jsonschema.validate(answer.json(), await promised(client, 200))
     assert (answer.json()["user_id"], answer.json()["known"]) == ("u/1", False)
     assert answer.json()["milvus"] == {"away": "it is away"}
+
+
+@pytest.mark.parametrize("user_id", ["u%0A1", "u1%0A", "%0A", "u%0D%0A/%E2%80%A8"])
+async def test_a_line_break_is_a_part_of_an_id(client: httpx.AsyncClient, user_id: str) -> None:
+    answer = await ask(client, user_id)
+    assert (answer.status_code, answer.json()["user_id"]) == (200, unquote(user_id))
 
 
 @pytest.mark.parametrize("token", [None, "", "open-sesam", "open-sesame!", "Open-Sesame", "\xfc"])

@@ -2,6 +2,7 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from domain.events import ACTION_WEIGHTS
 from schemas.types import UserEvent
@@ -106,6 +107,20 @@ async def test_a_key_with_another_body_is_refused(outside: Outside) -> None:
         await accept(outside, request({"item_id": "mug-1", "action": "click"}), key="k")
     assert (refused.value.status_code, refused.value.code) == (409, "idempotency_key_reused")
     assert len(events(outside)) == 1
+
+
+@pytest.mark.parametrize("stored", [b"", b"{", b"[" * 3_000, b"5", b'{"of": "x", "answer": {}}'])
+async def test_a_remembered_answer_that_cant_be_read_counts_as_none(
+    outside: Outside, stored: bytes
+) -> None:
+    await accept(outside, request(), key="k")
+    outside.memory.deeds.clear()
+    outside.memory.answers["u1", "k"] = stored
+    with capture_logs() as logs:
+        assert (await accept(outside, request(), key="k"))["processed"] == 1
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+    first, again = events(outside)
+    assert first.event_id == again.event_id
 
 
 async def test_the_same_deed_of_the_same_request_counts_once_a_minute(outside: Outside) -> None:

@@ -387,6 +387,14 @@ async def test_unknown_paths_and_wrong_methods(client: httpx.AsyncClient) -> Non
     assert wrong.headers["allow"] == "POST"
 
 
+@pytest.mark.parametrize("headers", [{}, {"content-length": "999999"}])
+async def test_a_post_where_nothing_is_read_is_a_wrong_method_or_path(
+    client: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    error_of(await client.post("/healthz", headers=headers), 405, "method_not_allowed")
+    error_of(await client.post("/v1/nothing", headers=headers), 404, "not_found")
+
+
 async def test_a_fault_of_the_program_tells_nothing_of_the_inside(
     client: httpx.AsyncClient, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from serving.key_file import FollowedKeys, KeyFileError, read_keys, write_keys
+from serving.key_file import FollowedKeys, KeyFileError, only_writer, read_keys, write_keys
 from tests.clock import Clock
 from tests.serving.callers_at_hand import ADMIN, EXPIRED, FEEDBACK, KEYS, REVOKED, SERVE
 
@@ -44,6 +44,15 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(
         write_keys(file, KEYS)
     assert read_keys(file).keys() == {SERVE.key_id}
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_writer_waits_for_another_and_in_the_end_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    refused = pytest.raises(KeyFileError, match=r"keys\.toml\.lock: another `freshet key`")
+    with only_writer(file), refused, only_writer(file, within_s=0.05):
+        pass
+    with only_writer(file, within_s=0):
+        write_keys(file, KEYS)
 
 
 def entry(tier: str = "free", scopes: str = "['serve']", more: str = "") -> str:

@@ -94,6 +94,17 @@ def test_every_other_key_is_shown_with_its_lifetime() -> None:
     assert told["session:s1"]["value"] == {"user_id": "u1"}
 
 
+@pytest.mark.parametrize(
+    "stored", [b"", b"{", b"5", b"\xff", b'{"log_time_ms": 1e30}', b"[" * 3_000]
+)
+def test_a_key_that_cant_be_read_says_so_and_hides_no_other(stored: bytes) -> None:
+    keys = [key(CONTEXT, stored), key(EMBEDDING, b"\1"), key(INTERACTIONS, [b"x", b"inf"])]
+    told = described("u1", [*keys, key(USER_FEATURES, {b"a": b"1"})], now_ms=NOW_MS)["redis"]
+    for one in keys:
+        assert told[one.name]["value"]["unreadable"]
+    assert told["user:features:u1"]["value"] == {"a": "1"}
+
+
 def test_of_an_unknown_user_nothing_is_shown() -> None:
     told = described("u1", [], now_ms=NOW_MS)
     assert (told["known"], told["redis"]) == (False, {})

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from serving.ranker import ONE_ROW, Ranker, RankerUnavailableError, _scores
 
@@ -13,12 +14,28 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
     await ranker.close()
 
 
-@pytest.mark.parametrize("column", [None, np.array([[0.1], [np.nan]], np.float32)])
-def test_scores_that_are_none_are_refused(column: np.ndarray | None) -> None:  # type: ignore[type-arg]
+def test_scores_that_are_none_are_refused() -> None:
     with pytest.raises(RankerUnavailableError, match="no finite scores"):
-        _scores(column)
+        _scores(np.array([[0.1], [np.nan]], np.float32), rows=2)
+
+
+@pytest.mark.parametrize(
+    ("column", "seen"),
+    [
+        (None, "None"),
+        (np.zeros(2, np.float32), r"\('float32', 2\)"),
+        (np.zeros((3, 1), np.float32), r"\('float32', 3, 1\)"),
+        (np.zeros((2, 0), np.float32), r"\('float32', 2, 0\)"),
+        (np.zeros((2, 1), np.object_), r"\('object', 2, 1\)"),
+    ],
+)
+def test_an_answer_to_something_else_is_no_ranking(
+    column: NDArray[np.float32] | None, seen: str
+) -> None:
+    with pytest.raises(RankerUnavailableError, match=f"gave {seen} for 2 rows"):
+        _scores(column, rows=2)
 
 
 def test_scores_stay_between_0_and_1() -> None:
     column = np.array([[-0.5], [0.5], [1.5]], np.float32)
-    assert _scores(column).tolist() == [0.0, 0.5, 1.0]
+    assert _scores(column, rows=3).tolist() == [0.0, 0.5, 1.0]

@@ -1,9 +1,11 @@
 import base64
 import hmac
 import json
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jwt
 import pytest
@@ -12,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from serving.tokens import TokenReader, TokenRefusedError, token_reader
 from settings import Settings, SettingsError
+from tests.clock import Clock
 from tests.serving.callers_at_hand import AUDIENCE, ISSUER, JWT_SECRET, claims, token
 
 READER = TokenReader(algorithm="HS256", key=JWT_SECRET, issuer=ISSUER, audience=AUDIENCE)
@@ -177,6 +180,91 @@ def test_a_public_key_is_no_secret(algorithm: str, pair: tuple[str, str]) -> Non
 def test_what_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(TokenRefusedError):
         READER.caller(text)
+
+
+class Counted(TokenReader):
+    """Counts how many tokens it really checks."""
+
+    checked: ClassVar[list[str]] = []
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        self.checked.append(token)
+        return super()._claims(token)
+
+
+def remembering(**changed: Any) -> Counted:
+    Counted.checked.clear()
+    told = {"algorithm": "HS256", "key": JWT_SECRET, "issuer": ISSUER, "audience": AUDIENCE}
+    return Counted(**{**told, "kept": 3, **changed})
+
+
+def test_a_good_token_is_checked_once() -> None:
+    reader, sent = remembering(), token("u1", tier="premium", scope="serve")
+    callers = [reader.caller(sent) for _ in range(3)]
+    assert reader.checked == [sent]
+    assert callers == [READER.caller(sent)] * 3
+
+
+def test_a_token_is_remembered_for_no_longer_than_it_is_valid() -> None:
+    now = datetime.now(UTC)
+    clock = Clock()
+    clock.now = now.timestamp()
+    reader = remembering(leeway_s=5, clock=clock)
+    sent = token("u1", exp=now - timedelta(seconds=1))
+    assert reader.caller(sent).user_id == "u1"
+    clock.now = int(now.timestamp()) - 1 + 4.9
+    assert reader.caller(sent).user_id == "u1"
+    assert len(reader.checked) == 1
+    clock.now += 0.1
+    reader.caller(sent)
+    assert len(reader.checked) == 2, "it is asked for again, and PyJWT has the last word"
+
+
+def test_an_expired_token_is_refused_though_it_was_remembered() -> None:
+    reader, sent = remembering(), token("u1", exp=soon(seconds=2))
+    assert reader.caller(sent).user_id == "u1"
+    time.sleep(2.05)
+    with pytest.raises(TokenRefusedError, match="expired"):
+        reader.caller(sent)
+
+
+def test_with_another_key_nothing_is_remembered() -> None:
+    reader, sent = remembering(), token("u1")
+    assert reader.caller(sent).user_id == "u1"
+    with pytest.raises(TokenRefusedError, match="signature is wrong"):
+        replace(reader, key="b" * 36).caller(sent)
+
+
+def test_no_more_tokens_are_remembered_than_may_be() -> None:
+    reader = remembering()
+    for user in range(10):
+        reader.caller(token(f"u{user}"))
+    assert len(reader._remembered) == 3
+    reader.caller(token("u0"))
+    assert len(reader.checked) == 11
+
+
+def test_a_refused_token_is_refused_again_and_not_remembered() -> None:
+    reader, sent = remembering(), token("u1", secret="b" * 36)
+    for _ in range(2):
+        with pytest.raises(TokenRefusedError, match="signature is wrong"):
+            reader.caller(sent)
+    assert (len(reader.checked), len(reader._remembered)) == (2, 0)
+    with pytest.raises(TokenRefusedError, match="one of premium"):
+        reader.caller(token("u1", tier="gold"))
+    assert len(reader._remembered) == 0
+
+
+def test_nothing_is_remembered_where_that_is_said() -> None:
+    reader, sent = remembering(kept=0), token("u1")
+    for _ in range(2):
+        reader.caller(sent)
+    assert len(reader.checked) == 2
+
+
+def test_a_token_that_no_bytes_can_be_made_of_is_refused() -> None:
+    with pytest.raises(TokenRefusedError):
+        remembering().caller("\udcff")
 
 
 def settings(**serving: Any) -> Settings:
