@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from serving import spans
 from serving.metrics import Metrics
 from serving.ranker import RankerUnavailableError
 from stores.errors import StoreError
@@ -54,7 +55,8 @@ class Breaker:
     async def call(self, make: Callable[[], Awaitable[Answer]], *, timeout_s: float) -> Answer:
         """What the dependency answers, or `DependencyUnavailableError`."""
         if self.is_open or timeout_s <= 0:
-            raise DependencyUnavailableError(self.name, "open" if self.is_open else "no_time_left")
+            raise self._skipped("open" if self.is_open else "no_time_left")
+        spans.begin_call(self.name)
         started = time.perf_counter()
         try:
             async with asyncio.timeout(timeout_s):
@@ -86,6 +88,10 @@ class Breaker:
             log.info("dependency is back", dependency=self.name)
         self._succeeded()
 
+    def _skipped(self, cause: str) -> DependencyUnavailableError:
+        self._metrics.dependency_skipped.labels(self.name, cause).inc()
+        return DependencyUnavailableError(self.name, cause)
+
     def _succeeded(self) -> None:
         self.failures = 0
         self.last_error = ""
@@ -103,3 +109,4 @@ class Breaker:
     def _observe(self, outcome: str, started: float) -> None:
         elapsed = time.perf_counter() - started
         self._metrics.dependency_seconds.labels(self.name, outcome).observe(elapsed)
+        spans.end_call(outcome)

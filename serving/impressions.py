@@ -1,6 +1,7 @@
 """Carries impressions to the event log without holding an answer back."""
 
 import asyncio
+from collections import Counter
 from contextlib import suppress
 
 import structlog
@@ -82,5 +83,10 @@ class ImpressionLog:
                 log.debug("an impression waits for the log", error=str(error))
                 await asyncio.sleep(self._retry_after_s)
                 continue
-            self._metrics.impressions.labels("logged").inc()
+            self._count(impression)
             return
+
+    def _count(self, impression: Impression) -> None:
+        self._metrics.impressions.labels("logged").inc()
+        for source, items in Counter(one.source for one in impression.items).items():
+            self._metrics.shown.labels(source).inc(items)

@@ -1,6 +1,17 @@
 """What Prometheus may ask of the service, each declared once."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from importlib.metadata import version
+from platform import python_version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 LATENCY_BUCKETS = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05),
@@ -23,11 +34,20 @@ class Metrics:
         self.dependency_seconds = self._histogram(
             "freshet_dependency_seconds", "Time of a call", "dependency", "outcome"
         )
+        self.dependency_skipped = self._counter(
+            "freshet_dependency_skipped",
+            "Calls that were not made: the breaker was open, or no time left",
+            "dependency",
+            "cause",
+        )
         self.fallbacks = self._counter("freshet_fallbacks", "Stages that fell back", "fallback")
         self.errors = self._counter("freshet_errors", "Error answers", "code")
         self.breaker_open = self._gauge("freshet_breaker_open", "1: calls skipped", "dependency")
         self.impressions = self._counter(
             "freshet_impressions", "Impressions: logged, dropped (queue full), failed", "outcome"
+        )
+        self.shown = self._counter(
+            "freshet_shown_items", "Items in logged impressions, by what put them there", "source"
         )
         self.impression_queue = self._gauge("freshet_impression_queue", "Waiting for the log")
         self.feedback = self._counter(
@@ -58,6 +78,14 @@ class Metrics:
             "freshet_experiments_refused",
             "1: the experiments file can't be used, what it said before holds",
         )
+
+        self.spans = self._counter(
+            "freshet_spans", "Spans of traces: sent, failed, dropped (too many waited)", "outcome"
+        )
+        build = self._gauge("freshet_build_info", "1, of this version", "version", "python")
+        build.labels(version("freshet"), python_version()).set(1)
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
 
     def page(self) -> bytes:
         """The text that Prometheus reads."""

@@ -37,6 +37,7 @@ from serving.stages.candidates import CandidateStage
 from serving.stages.context import ContextStage
 from serving.stages.explore import ExploreStage
 from serving.stages.rank import RankStage
+from serving.tracing import Tracer
 from settings import Settings
 from stores.posteriors import PosteriorView
 from stores.spool import Spool
@@ -71,7 +72,11 @@ class Service:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, metrics: Metrics, admission: Admission
+    settings: Settings,
+    metrics: Metrics,
+    admission: Admission,
+    *,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[Service]:
     """The service with its background work; on the way out the impressions are written."""
     async with opened(settings) as clients:
@@ -97,6 +102,7 @@ async def running(
                 port=asked_at.grpc_port,
                 admission=admission,
                 metrics=metrics,
+                tracer=tracer,
             ):
                 yield service
             await service.impressions.drain(timeout_s=DRAIN_S)

@@ -24,6 +24,7 @@ RECONNECT_MS = 1_000
 CLOSE_S = 1.0
 
 RecordT = TypeVar("RecordT", bound=Record)
+Headers = Callable[[], list[tuple[str, bytes]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +176,7 @@ class EventLog:
     `deadline_s` that it may not be. A retry inside that time may write it twice, next to each
     other: readers know records by their id or version. kafka-python's idempotence would prevent
     that, but with it on (3.0.12) a producer sends nothing ever again once a batch has expired.
+    `headers` is asked for those of each record, where the record is handed over.
     """
 
     def __init__(
@@ -184,8 +186,10 @@ class EventLog:
         client_id: str = "freshet",
         deadline_s: float = 10.0,
         linger_ms: int = LINGER_MS,
+        headers: Headers = list,
     ) -> None:
         self._bootstrap = bootstrap
+        self._headers = headers
         self._deadline_s = deadline_s
         deadline_ms = int(deadline_s * 1000)
         self._producer = KafkaProducer(
@@ -269,7 +273,7 @@ class EventLog:
         self, topic: Topic, key: bytes | None, value: bytes, done: "Future[Position]"
     ) -> None:
         try:
-            pending = self._producer.send(topic.name, key=key, value=value)
+            pending = self._producer.send(topic.name, key=key, value=value, headers=self._headers())
         except KafkaError as error:
             done.set_exception(LogUnavailable(f"topic {topic.name}: {error}"))
             return

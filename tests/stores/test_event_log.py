@@ -4,6 +4,7 @@ import time
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaTimeoutError
 
 from schemas.topics import BANDIT_UPDATES, TICK_KEY, TOPICS, USER_SNAPSHOTS
 from schemas.types import UserSnapshot
@@ -168,3 +169,18 @@ async def _until_appended(log: EventLog, *, limit_s: float) -> float:
             continue
         return time.monotonic() - began
     return limit_s
+
+
+async def test_records_bear_the_headers_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [("traceparent", b"theirs")]
+    with EventLog(NOBODY, deadline_s=0.2, headers=lambda: now) as log:
+        sent: list[object] = []
+
+        def send(*_: object, headers: object, **__: object) -> None:
+            sent.append(headers)
+            raise KafkaTimeoutError("enough")
+
+        monkeypatch.setattr(log._producer, "send", send)
+        with pytest.raises(LogUnavailable, match="enough"):
+            await log.append(USER_SNAPSHOTS, "u", user_snapshot("u", 1))
+    assert sent == [now]
