@@ -37,7 +37,7 @@ class Gate:
         self.metrics = metrics
         self.paths = frozenset(paths)
         self.tracer = tracer
-        self.say = log.info if access_log else log.debug
+        self.access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -67,7 +67,7 @@ class Gate:
         except ApiError as refusal:
             await self._refuse(refusal, scope, receive, answer)
         except Exception as error:
-            log.exception("unexpected error", error=repr(error))
+            log.exception("unexpected error", error=type(error).__name__)
             if answer.status:
                 raise
             await self._refuse(internal(), scope, receive, answer)
@@ -84,7 +84,8 @@ class Gate:
         path, status = self._route(scope), answer.status
         method = scope["method"] if scope["method"] in METHODS else OTHER
         self.metrics.http_seconds.labels(method, path, status).observe(seconds)
-        self.say("answered", method=method, path=path, status=status, ms=round(seconds * 1_000, 3))
+        say = log.info if self.access_log else log.debug
+        say("answered", method=method, path=path, status=status, ms=round(seconds * 1_000, 3))
         if followed is not None and self.tracer is not None:
             self.tracer.finish(
                 followed,

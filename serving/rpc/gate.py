@@ -151,7 +151,7 @@ async def _answer(handler: Any, raw: bytes, context: Context) -> Any:
     except RefusedCallError:
         raise
     except Exception as error:
-        log.exception("unexpected error", error=repr(error))
+        log.exception("unexpected error", error=type(error).__name__)
         raise internal() from error
 
 
