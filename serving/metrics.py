@@ -32,7 +32,10 @@ class Metrics:
         )
         self.stage_seconds = self._histogram("freshet_stage_seconds", "Time of a stage", "stage")
         self.dependency_seconds = self._histogram(
-            "freshet_dependency_seconds", "Time of a call", "dependency", "outcome"
+            "freshet_dependency_seconds",
+            "Time of a call: ok, error, timeout",
+            "dependency",
+            "outcome",
         )
         self.dependency_skipped = self._counter(
             "freshet_dependency_skipped",
@@ -40,11 +43,17 @@ class Metrics:
             "dependency",
             "cause",
         )
-        self.fallbacks = self._counter("freshet_fallbacks", "Stages that fell back", "fallback")
+        self.fallbacks = self._counter(
+            "freshet_fallbacks", "Stages that fell back, as STAGE:WHAT_HAPPENED", "fallback"
+        )
         self.errors = self._counter("freshet_errors", "Error answers", "code")
-        self.breaker_open = self._gauge("freshet_breaker_open", "1: calls skipped", "dependency")
+        self.breaker_open = self._gauge(
+            "freshet_breaker_open", "1: calls are skipped", "dependency"
+        )
         self.impressions = self._counter(
-            "freshet_impressions", "Impressions: logged, dropped (queue full), failed", "outcome"
+            "freshet_impressions",
+            "Impressions: logged, dropped (the queue was full), retried (no word from Kafka)",
+            "outcome",
         )
         self.shown = self._counter(
             "freshet_shown_items", "Items in logged impressions, by what put them there", "source"
@@ -82,10 +91,10 @@ class Metrics:
         self.spans = self._counter(
             "freshet_spans", "Spans of traces: sent, failed, dropped (too many waited)", "outcome"
         )
-        build = self._gauge("freshet_build_info", "1, of this version", "version", "python")
-        build.labels(version("freshet"), python_version()).set(1)
-        ProcessCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+        self.build = self._gauge("freshet_build_info", "1, of this version", "version", "python")
+        self.build.labels(version("freshet"), python_version()).set(1)
+        self.process = ProcessCollector(registry=self.registry)
+        self.garbage = GCCollector(registry=self.registry)
 
     def page(self) -> bytes:
         """The text that Prometheus reads."""
