@@ -13,6 +13,7 @@ from freshet import dashboard, metrics_reference
 from freshet.dashboard import DASHBOARD, LEFT_OUT, Query
 from freshet.metrics_reference import Family
 from serving.access import ACCESS
+from settings import Settings
 
 # What Prometheus adds to whatever it scrapes.
 ADDED = {"instance", "job"}
@@ -137,3 +138,15 @@ def test_the_files_are_up_to_date_and_one_that_is_not_is_named(
     assert f"old differs: run `python -m {generator.__name__}`" in capsys.readouterr().err
     assert generator.main([], file=file) == 0
     assert generator.main(["--check"], file=file) == 0
+
+
+def test_prometheus_scrapes_the_ports_that_settings_have_by_default() -> None:
+    settings, config = Settings(), DASHBOARD.parents[1] / "prometheus" / "prometheus.yml"
+    flink = settings.flink
+    taskmanagers = range(flink.metrics_port, flink.metrics_port + 1 + flink.taskmanagers)
+    ports = re.findall(r"127\.0\.0\.1:(\d+)", config.read_text(encoding="utf-8"))
+    assert [int(port) for port in ports] == [
+        settings.serving.port,
+        settings.writers.metrics_port,
+        *taskmanagers,
+    ]
