@@ -73,11 +73,18 @@ check: setup ## lint, types, import contracts, generated files
 	$(BIN)/python -m schemas.publish --check
 	$(BIN)/python -m serving.publish --check
 	$(BIN)/python -m serving.contracts.generate --check
+	$(BIN)/python -m freshet.metrics_reference --check
+	$(BIN)/python -m freshet.dashboard --check
 
 .PHONY: contracts
 contracts: setup ## write the published contract of the HTTP interface, and the code of the .proto files
 	$(BIN)/python -m serving.publish
 	$(BIN)/python -m serving.contracts.generate
+
+.PHONY: dashboard
+dashboard: setup ## write the reference of metrics and the dashboard that shows them
+	$(BIN)/python -m freshet.metrics_reference
+	$(BIN)/python -m freshet.dashboard
 
 .bench-venv/.done: bench/peers-requirements.txt | setup
 	test -x .bench-venv/bin/python || $(PYTHON) -m venv .bench-venv

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import FastAPI, Header, Path, Request, Response, Security
 from fastapi.security import HTTPBearer
+from fastapi.telemetry import TelemetryConfig
 from pydantic import BaseModel
 
 from domain.experiment_header import EXPERIMENT_HEADER, header_text
@@ -51,6 +52,7 @@ from serving.request_scope import current_request_id
 from serving.requests import PersonalizeRequest
 from serving.service import Service, running, wall_clock_ms
 from serving.stages import answer
+from serving.tracing import closed_at_last, tracer_of
 from settings import Settings
 from stores.errors import StoreError
 from stores.lake.errors import LakeError
@@ -103,29 +105,54 @@ BEARER = HTTPBearer(
 )
 # It only tells OpenAPI; serving.access has asked by then.
 SECURED = [Security(BEARER)]
+# The framework's own spans and records have paths, and so users, and what exceptions say.
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 PATHS = (*BODIES, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; its connections open with its lifespan."""
     metrics, admission = Metrics(), admission_of(settings)
+    tracer = tracer_of(settings.tracing, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running(settings, metrics, admission) as service:
+        async with (
+            closed_at_last(tracer),
+            running(settings, metrics, admission, tracer=tracer) as service,
+        ):
             app.state.service = service
             yield
 
     app = Described(
-        title="freshet", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None
+        title="freshet",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        telemetry=NO_TELEMETRY,
     )
     app.state.metrics = metrics
+    app.state.tracer = tracer
     app.state.admission = admission
     app.router.route_class = GuardedRoute
     errors.install(app, metrics, BODIES)
     _add_routes(app)
     app.add_middleware(QuickPosts, routes=quick_routes(app, BODIES))
-    app.add_middleware(Gate, metrics=metrics, paths=PATHS, bodies=BODIES)
+    app.add_middleware(
+        Gate,
+        metrics=metrics,
+        paths=PATHS,
+        bodies=BODIES,
+        tracer=tracer,
+        access_log=settings.serving.access_log,
+    )
     return app
 
 

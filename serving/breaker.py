@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from serving import spans
 from serving.chat import ChatUnavailableError
 from serving.metrics import Metrics
 from serving.ranker import RankerUnavailableError
@@ -43,6 +44,7 @@ class Breaker:
         self.name = name
         self.failures = 0
         self.last_error = ""
+        self._told_why = False
         self._probe = probe
         self._metrics = metrics
         self._metrics.breaker_open.labels(name).set(0)
@@ -55,7 +57,8 @@ class Breaker:
     async def call(self, make: Callable[[], Awaitable[Answer]], *, timeout_s: float) -> Answer:
         """What the dependency answers, or `DependencyUnavailableError`."""
         if self.is_open or timeout_s <= 0:
-            raise DependencyUnavailableError(self.name, "open" if self.is_open else "no_time_left")
+            raise self._skipped("open" if self.is_open else "no_time_left")
+        spans.begin_call(self.name)
         started = time.perf_counter()
         try:
             async with asyncio.timeout(timeout_s):
@@ -80,12 +83,23 @@ class Breaker:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await self._probe()
         except FAILURES as error:
-            log.debug("probe failed", dependency=self.name, error=repr(error))
+            self._tell_why(error)
             return
         if self.is_open:
             self._metrics.breaker_open.labels(self.name).set(0)
+            self._told_why = False
             log.info("dependency is back", dependency=self.name)
         self._succeeded()
+
+    def _tell_why(self, error: Exception) -> None:
+        """Once an outage: a probe bears nobody's data, so what it failed with may be said."""
+        say = log.warning if self.is_open and not self._told_why else log.debug
+        self._told_why = self.is_open
+        say("probe failed", dependency=self.name, error=repr(error))
+
+    def _skipped(self, cause: str) -> DependencyUnavailableError:
+        self._metrics.dependency_skipped.labels(self.name, cause).inc()
+        return DependencyUnavailableError(self.name, cause)
 
     def _succeeded(self) -> None:
         self.failures = 0
@@ -98,9 +112,12 @@ class Breaker:
         self.last_error = f"{cause}: {error}"[:200]
         if self.failures == FAILURES_TO_OPEN:
             self._metrics.breaker_open.labels(self.name).set(1)
-            log.warning("dependency is away", dependency=self.name, cause=cause, error=repr(error))
+            # Not what it says: of a request's call that may be what the request was about.
+            kind = type(error).__name__
+            log.warning("dependency is away", dependency=self.name, cause=cause, error=kind)
         return DependencyUnavailableError(self.name, cause)
 
     def _observe(self, outcome: str, started: float) -> None:
         elapsed = time.perf_counter() - started
         self._metrics.dependency_seconds.labels(self.name, outcome).observe(elapsed)
+        spans.end_call(outcome)

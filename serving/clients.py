@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from schemas.collections import ITEM_DIM
+from serving import spans
 from serving.breaker import Breaker
 from serving.chat import ChatEndpoint
 from serving.known_user import UserLookup, lookup_of
@@ -78,7 +79,10 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
         ranker = Ranker(settings.triton.address)
         closing.push_async_callback(ranker.close)
         event_log = EventLog(
-            settings.kafka.bootstrap, client_id=CLIENT_ID, deadline_s=LOG_DEADLINE_S
+            settings.kafka.bootstrap,
+            client_id=CLIENT_ID,
+            deadline_s=LOG_DEADLINE_S,
+            headers=spans.record_headers,
         )
         closing.push_async_callback(asyncio.to_thread, event_log.close)
         chat = ChatEndpoint(settings.reasoner) if settings.reasoner.url else None

@@ -11,9 +11,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.errors import ApiError, internal
 from serving.metrics import Metrics
 from serving.request_scope import begin_request
+from serving.spans import Followed, follow
+from serving.tracing import Tracer
 
 MAX_BODY_BYTES = 65_536
 BODY_WITHIN_S = 10.0
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Asked every few seconds by machines.
+UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
+OTHER = "other"
 log = structlog.get_logger(__name__)
 
 
@@ -30,11 +36,15 @@ class Gate:
         metrics: Metrics,
         paths: Collection[str],
         bodies: Collection[str],
+        tracer: Tracer | None = None,
+        access_log: bool = False,
     ) -> None:
         self.app = app
         self.metrics = metrics
         self.paths = frozenset(paths)
         self.bodies = frozenset(bodies)
+        self.tracer = tracer
+        self.access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -43,9 +53,19 @@ class Gate:
             return
         answer = _Answer(send, request_id=begin_request())
         started = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=answer.request_id):
-            await self._guarded(scope, receive, answer)
-        self._observe(scope, answer.status, time.perf_counter() - started)
+        followed = self._follow(scope) if self.tracer else None
+        with structlog.contextvars.bound_contextvars(**ids_of(answer.request_id, followed)):
+            try:
+                await self._guarded(scope, receive, answer)
+            finally:
+                self._observe(scope, answer, time.perf_counter() - started, followed)
+
+    def _follow(self, scope: Scope) -> Followed | None:
+        assert self.tracer is not None
+        traced = scope["path"] not in UNTRACED
+        followed = self.tracer.begin(Headers(scope=scope)) if traced else None
+        follow(followed)
+        return followed
 
     async def _guarded(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
         try:
@@ -54,7 +74,7 @@ class Gate:
         except ApiError as refusal:
             await self._refuse(refusal, scope, receive, answer)
         except Exception as error:
-            log.exception("unexpected error", error=repr(error))
+            log.exception("unexpected error", error=type(error).__name__)
             if answer.status:
                 raise
             await self._refuse(internal(), scope, receive, answer)
@@ -65,10 +85,38 @@ class Gate:
         self.metrics.errors.labels(refusal.code).inc()
         await refusal.response()(scope, receive, answer)
 
-    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
-        path = scope["path"] if scope["path"] in self.paths else "other"
-        self.metrics.http_seconds.labels(scope["method"], path, status).observe(seconds)
-        log.debug("answered", method=scope["method"], path=path, status=status)
+    def _observe(
+        self, scope: Scope, answer: "_Answer", seconds: float, followed: Followed | None
+    ) -> None:
+        path, status = self._route(scope), answer.status
+        method = scope["method"] if scope["method"] in METHODS else OTHER
+        self.metrics.http_seconds.labels(method, path, status).observe(seconds)
+        say = log.info if self.access_log else log.debug
+        say("answered", method=method, path=path, status=status, ms=round(seconds * 1_000, 3))
+        if followed is not None and self.tracer is not None:
+            self.tracer.finish(
+                followed,
+                name=f"{method} {path}",
+                attributes={
+                    "http.request.method": method,
+                    "http.route": path,
+                    "http.response.status_code": status,
+                    "freshet.request_id": answer.request_id,
+                },
+                failed=status >= 500 or not status,
+            )
+
+    def _route(self, scope: Scope) -> str:
+        """The path as it is declared: what stands in for a part of it is nobody's business."""
+        if scope["path"] in self.paths:
+            return str(scope["path"])
+        return str(getattr(scope.get("route"), "path", OTHER))
+
+
+def ids_of(request_id: str, followed: Followed | None) -> dict[str, str]:
+    """What each line of the log about a request has: its id, and that of its trace."""
+    ids = {"request_id": request_id}
+    return {**ids, "trace_id": followed.trace_id} if followed and followed.sampled else ids
 
 
 def check_head(scope: Scope, *, bodies: Collection[str]) -> None:

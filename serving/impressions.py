@@ -1,7 +1,7 @@
 """Carries impressions to the event log without holding an answer back."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 
 import structlog
@@ -84,18 +84,21 @@ class ImpressionLog:
             outcomes = await self._event_log.append_each(
                 PERSONALIZATION_RESULTS, [(one.user_id, one) for one in batch]
             )
-            left = [
-                impression
-                for impression, outcome in zip(batch, outcomes, strict=True)
-                if isinstance(outcome, LogUnavailable)
-            ]
-            self._metrics.impressions.labels("logged").inc(len(batch) - len(left))
+            told = list(zip(batch, outcomes, strict=True))
+            left = [one for one, outcome in told if isinstance(outcome, LogUnavailable)]
+            self._tell([one for one, outcome in told if not isinstance(outcome, LogUnavailable)])
             self._count(len(left) - len(batch))
             if left:
                 self._metrics.impressions.labels("retried").inc(len(left))
                 log.debug("impressions wait for the log", count=len(left))
                 await asyncio.sleep(self._retry_after_s)
             batch = left
+
+    def _tell(self, logged: list[Impression]) -> None:
+        self._metrics.impressions.labels("logged").inc(len(logged))
+        shown = Counter(item.source for impression in logged for item in impression.items)
+        for source, items in shown.items():
+            self._metrics.shown.labels(source).inc(items)
 
     def _count(self, change: int) -> None:
         self._unwritten += change

@@ -1,6 +1,17 @@
 """What Prometheus may ask of the service, each declared once."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from importlib.metadata import version
+from platform import python_version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 LATENCY_BUCKETS = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05),
@@ -21,13 +32,31 @@ class Metrics:
         )
         self.stage_seconds = self._histogram("freshet_stage_seconds", "Time of a stage", "stage")
         self.dependency_seconds = self._histogram(
-            "freshet_dependency_seconds", "Time of a call", "dependency", "outcome"
+            "freshet_dependency_seconds",
+            "Time of a call: ok, error, timeout",
+            "dependency",
+            "outcome",
         )
-        self.fallbacks = self._counter("freshet_fallbacks", "Stages that fell back", "fallback")
+        self.dependency_skipped = self._counter(
+            "freshet_dependency_skipped",
+            "Calls that were not made: the breaker was open, or no time left",
+            "dependency",
+            "cause",
+        )
+        self.fallbacks = self._counter(
+            "freshet_fallbacks", "Stages that fell back, as STAGE:WHAT_HAPPENED", "fallback"
+        )
         self.errors = self._counter("freshet_errors", "Error answers", "code")
-        self.breaker_open = self._gauge("freshet_breaker_open", "1: calls skipped", "dependency")
+        self.breaker_open = self._gauge(
+            "freshet_breaker_open", "1: calls are skipped", "dependency"
+        )
         self.impressions = self._counter(
-            "freshet_impressions", "Impressions: logged, dropped (queue full), failed", "outcome"
+            "freshet_impressions",
+            "Impressions: logged, dropped (the queue was full), retried (no word from Kafka)",
+            "outcome",
+        )
+        self.shown = self._counter(
+            "freshet_shown_items", "Items in logged impressions, by what put them there", "source"
         )
         self.impression_queue = self._gauge("freshet_impression_queue", "Waiting for the log")
         self.feedback = self._counter(
@@ -73,6 +102,14 @@ class Metrics:
         self.reasoner_tokens = self._counter(
             "freshet_reasoner_tokens", "Tokens as the endpoint counts them", "kind"
         )
+
+        self.spans = self._counter(
+            "freshet_spans", "Spans of traces: sent, failed, dropped (too many waited)", "outcome"
+        )
+        self.build = self._gauge("freshet_build_info", "1, of this version", "version", "python")
+        self.build.labels(version("freshet"), python_version()).set(1)
+        self.process = ProcessCollector(registry=self.registry)
+        self.garbage = GCCollector(registry=self.registry)
 
     def page(self) -> bytes:
         """The text that Prometheus reads."""

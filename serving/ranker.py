@@ -9,6 +9,7 @@ from tritonclient.grpc.aio import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from domain.ranking_features import FEATURES
+from serving import spans
 
 MODEL = "ranker"
 ONE_ROW = np.zeros((1, len(FEATURES)), np.float32)
@@ -44,7 +45,7 @@ class Ranker:
         rows = InferInput("FEATURES", list(features.shape), "FP32")
         rows.set_data_from_numpy(features)
         try:
-            result = await self._client.infer(MODEL, [rows])
+            result = await self._client.infer(MODEL, [rows], headers=spans.outgoing())
         except (InferenceServerException, grpc.RpcError) as error:
             raise RankerUnavailableError(f"model {MODEL}: {error}") from error
         version = result.get_response().model_version

@@ -50,8 +50,9 @@ def configure_logging() -> None:
     """Hand structured messages, with the request's id, to the standard library's logging."""
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            # First, so that a line that nobody wants costs little.
             structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

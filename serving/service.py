@@ -41,6 +41,7 @@ from serving.stages.context import ContextStage
 from serving.stages.explore import ExploreStage
 from serving.stages.rank import RankStage
 from serving.stages.reason import ReasonStage
+from serving.tracing import Tracer
 from settings import Settings
 from stores.posteriors import PosteriorView
 from stores.spool import Spool
@@ -78,7 +79,11 @@ class Service:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, metrics: Metrics, admission: Admission
+    settings: Settings,
+    metrics: Metrics,
+    admission: Admission,
+    *,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[Service]:
     """The service with its background work; on the way out the impressions are written."""
     async with opened(settings) as clients:
@@ -106,6 +111,7 @@ async def running(
                 port=asked_at.grpc_port,
                 admission=admission,
                 metrics=metrics,
+                tracer=tracer,
             ):
                 yield service
             await service.impressions.drain(timeout_s=DRAIN_S)

@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from serving import spans
 from serving.metrics import Metrics
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A stage that ran."""
+    """A stage that ran; `began` is of the performance counter."""
 
     stage: str
+    began: float
     ms: float
     noted: dict[str, Any] = field(default_factory=dict)
 
@@ -25,6 +27,7 @@ class Trace:
         self.steps: list[Step] = []
         self.fallbacks: list[str] = []
         self._noted: dict[str, Any] = {}
+        spans.has_stages(self.steps, self.fallbacks)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -35,7 +38,7 @@ class Trace:
             yield
         finally:
             elapsed_ms = (time.perf_counter() - started) * 1000
-            self.steps.append(Step(stage=name, ms=elapsed_ms, noted=self._noted))
+            self.steps.append(Step(stage=name, began=started, ms=elapsed_ms, noted=self._noted))
 
     def note(self, **evidence: Any) -> None:
         """Keep something about the stage at hand."""

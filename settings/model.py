@@ -299,6 +299,9 @@ class ServingSettings(Section):
     on_limit: Literal["refuse", "degrade"] = Field(
         "refuse", description="over its limit a list is refused, or made of popular items"
     )
+    access_log: bool = Field(
+        default=False, description="a line in the log for each answer: route, status, milliseconds"
+    )
     tls_cert: str = Field("", description="PEM file with the certificate and its chain")
     tls_key: str = Field("", description="PEM file with its private key")
 
@@ -444,6 +447,31 @@ class LakeSettings(Section):
     )
 
 
+class TracingSettings(Section):
+    """Traces of requests, as OpenTelemetry has them."""
+
+    endpoint: str = Field(
+        "",
+        description="URL of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; "
+        "empty: nothing is traced",
+    )
+    sample: float = Field(
+        0.05, ge=0, le=1, description="share that is traced of the requests that nobody traces yet"
+    )
+    follow_callers: bool = Field(
+        default=True,
+        description="a caller's traceparent says whether its request is traced; false: the share "
+        "says it of all",
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_url(cls, endpoint: str) -> str:
+        if not endpoint or endpoint.startswith(("http://", "https://")):
+            return endpoint
+        raise ValueError("a URL begins with one of http://, https://")
+
+
 class RecordSettings(Section):
     """The relational store: profiles and items, for reports and for what people enter."""
 
@@ -471,6 +499,7 @@ class Settings(Section):
         Path("~/.cache/freshet"), description="downloads that several stacks can share"
     )
     log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     kafka: KafkaSettings = KafkaSettings()
     flink: FlinkSettings = FlinkSettings()
     redis: RedisSettings = RedisSettings()
@@ -482,6 +511,7 @@ class Settings(Section):
     serving: ServingSettings = ServingSettings()
     reasoner: ReasonerSettings = ReasonerSettings()
     limits: LimitSettings = LimitSettings()
+    tracing: TracingSettings = TracingSettings()
     lake: LakeSettings = LakeSettings()
     records: RecordSettings = RecordSettings()
 

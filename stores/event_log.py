@@ -23,6 +23,7 @@ LINGER_MS = 1
 CLOSE_S = 1.0
 
 RecordT = TypeVar("RecordT", bound=Record)
+Headers = Callable[[], list[tuple[str, bytes]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +163,8 @@ class EventLog:
 
     A record is taken when every in-sync replica has it, or `LogUnavailable` says after
     `deadline_s` that it may not be. A retry inside that time may write it twice, next to each
-    other: readers know records by their id or version.
+    other: readers know records by their id or version. `headers` is asked for those of each record,
+    where the record is handed over.
     """
 
     def __init__(
@@ -172,8 +174,10 @@ class EventLog:
         client_id: str = "freshet",
         deadline_s: float = 10.0,
         linger_ms: int = LINGER_MS,
+        headers: Headers = list,
     ) -> None:
         self._bootstrap = bootstrap
+        self._headers = headers
         self._deadline_s = deadline_s
         self._producer = LogProducer(
             bootstrap, client_id=client_id, deadline_s=deadline_s, linger_ms=linger_ms
@@ -186,7 +190,9 @@ class EventLog:
     def send_raw(self, topic: Topic, key: bytes | None, value: bytes) -> "Future[Position]":
         """Hand over bytes as they are, for tools that write what no codec would."""
         done: Future[Position] = Future()
-        self._producer.produce(topic.name, key, value, told=partial(_resolve, done))
+        self._producer.produce(
+            topic.name, key, value, told=partial(_resolve, done), headers=self._headers()
+        )
         return done
 
     def tick(self, topics: Iterable[Topic]) -> None:
@@ -227,7 +233,9 @@ class EventLog:
         waiting = _Outcomes(len(records), loop=asyncio.get_running_loop())
         for place, (key, record) in enumerate(records):
             told = partial(waiting.put, place)
-            self._producer.produce(topic.name, key.encode(), encode(record), told=told)
+            self._producer.produce(
+                topic.name, key.encode(), encode(record), told=told, headers=self._headers()
+            )
         return await waiting.all
 
     def flush(self) -> None:

@@ -6,7 +6,7 @@ some hundred records a second each takes milliseconds from the other.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -76,6 +76,7 @@ class LogProducer:
         value: bytes | None,
         *,
         told: Told,
+        headers: Sequence[tuple[str, bytes]] = (),
         partition: int = -1,
     ) -> None:
         """Hand a record over; never waits."""
@@ -84,7 +85,14 @@ class LogProducer:
             told(_position(message) if error is None else _unavailable(topic, error))
 
         try:
-            self._producer.produce(topic, value, key, partition=partition, on_delivery=on_delivery)
+            self._producer.produce(
+                topic,
+                value,
+                key,
+                partition=partition,
+                on_delivery=on_delivery,
+                headers=list(headers),
+            )
         except (KafkaException, BufferError) as error:
             told(LogUnavailable(f"topic {topic}: {error}"))
 

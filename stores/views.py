@@ -235,8 +235,8 @@ def user_view(
     interactions: Sequence[tuple[bytes, float]],
 ) -> UserView:
     """Put together what one round trip has read."""
-    vector, version = _embedding(user_id, embedding)
-    known = _context_fields(user_id, context)
+    vector, version = _embedding(embedding)
+    known = _context_fields(context)
     return UserView(
         user_id=user_id,
         **known,
@@ -307,10 +307,10 @@ def vector_of(stored: bytes | None, owner: str) -> Vector | None:
     return vector
 
 
-def _embedding(user_id: str, stored: bytes | None) -> tuple[Vector | None, int]:
+def _embedding(stored: bytes | None) -> tuple[Vector | None, int]:
     if not stored or len(stored) < VERSION.size:
         return None, 0
-    vector = vector_of(stored[VERSION.size :], f"user {user_id}")
+    vector = vector_of(stored[VERSION.size :], "a user")
     return vector, VERSION.unpack_from(stored)[0] if vector is not None else 0
 
 
@@ -330,13 +330,14 @@ def _direction(stored: bytes, dim: int) -> Vector | None:
     return vector / np.float32(length) if 0 < length < np.inf else None
 
 
-def _context_fields(user_id: str, stored: bytes | None) -> dict[str, Any]:
+def _context_fields(stored: bytes | None) -> dict[str, Any]:
     if stored is None:
         return {}
     try:
         return _flat_context(json.loads(stored))
     except MISREAD as error:
-        log.warning("context of %s can't be read (%r), counts as missing", user_id, error)
+        kind = type(error).__name__
+        log.warning("context of a user can't be read (%s), counts as missing", kind)
         return {}
 
 

@@ -16,5 +16,5 @@ def api(context: typer.Context) -> None:
     from serving.run import run
 
     settings = settings_of(context)
-    configure(settings.log_format)
+    configure(settings.log_format, level=settings.log_level, private=True)
     run(settings)

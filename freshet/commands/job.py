@@ -158,7 +158,7 @@ def watch(context: typer.Context) -> None:
     from freshet.logs import configure
 
     settings = settings_of(context)
-    configure(settings.log_format)
+    configure(settings.log_format, level=settings.log_level)
     stop_watching = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop_watching.set())

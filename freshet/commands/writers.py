@@ -36,7 +36,7 @@ def run(context: typer.Context) -> None:
     from writers.run import run as run_writers
 
     settings = settings_of(context)
-    configure(settings.log_format)
+    configure(settings.log_format, level=settings.log_level)
     with explained(WriterCrashed):
         run_writers(settings)
 

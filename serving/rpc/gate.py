@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from serving.access import CALLS
 from serving.admission import Admission
 from serving.errors import ApiError
+from serving.gate import ids_of
 from serving.metrics import Metrics
 from serving.request_scope import begin_request
 from serving.rpc.refusals import (
@@ -23,6 +24,8 @@ from serving.rpc.refusals import (
     unauthenticated,
     unreadable,
 )
+from serving.spans import Followed, follow
+from serving.tracing import Tracer
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -33,6 +36,9 @@ LEFT = "CANCELLED"
 # Of the time that a caller waits; the rest is for the way back.
 SHARE_OF_CALL = 0.8
 
+# What is the service's own fault.
+FAULTS = frozenset({"INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"})
+
 log = structlog.get_logger(__name__)
 
 
@@ -42,10 +48,18 @@ class CallGate(grpc.aio.ServerInterceptor):
     Messages are read here: read by gRPC itself, one that isn't UTF-8 would be INTERNAL.
     """
 
-    def __init__(self, service: str, *, admission: Admission, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        service: str,
+        *,
+        admission: Admission,
+        metrics: Metrics,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._service = service
         self._admission = admission
         self._metrics = metrics
+        self._tracer = tracer
 
     async def intercept_service(
         self,
@@ -65,8 +79,9 @@ class CallGate(grpc.aio.ServerInterceptor):
         async def answered(raw: bytes, context: Context) -> Any:
             started, code = time.perf_counter(), LEFT
             request_id = begin_request()
+            followed = self._follow(context)
             try:
-                with structlog.contextvars.bound_contextvars(request_id=request_id):
+                with structlog.contextvars.bound_contextvars(**ids_of(request_id, followed)):
                     self._let_in(method, context)
                     answer = await _answer(handler, raw, context)
                 context.set_trailing_metadata(((REQUEST_ID, request_id),))
@@ -79,9 +94,31 @@ class CallGate(grpc.aio.ServerInterceptor):
                 self._metrics.grpc_seconds.labels(method, code).observe(
                     time.perf_counter() - started
                 )
+                self._finish(followed, method, code, request_id)
             return answer
 
         return answered
+
+    def _follow(self, context: Context) -> Followed | None:
+        followed = self._tracer.begin(_headers(context)) if self._tracer else None
+        follow(followed)
+        return followed
+
+    def _finish(self, followed: Followed | None, method: str, code: str, request_id: str) -> None:
+        if followed is None or self._tracer is None:
+            return
+        self._tracer.finish(
+            followed,
+            name=f"{self._service}/{method}",
+            attributes={
+                "rpc.system": "grpc",
+                "rpc.service": self._service,
+                "rpc.method": method,
+                "rpc.grpc.status_code": grpc.StatusCode[code].value[0],
+                "freshet.request_id": request_id,
+            },
+            failed=code in FAULTS,
+        )
 
     def _let_in(self, method: str, context: Context) -> None:
         """Raise unless the caller may make this call; users' tokens reach users, not items."""
@@ -99,6 +136,11 @@ class CallGate(grpc.aio.ServerInterceptor):
             )
 
 
+def _headers(context: Context) -> dict[str, str]:
+    sent = context.invocation_metadata() or ()
+    return {key: value for key, value in sent if isinstance(value, str)}
+
+
 async def _answer(handler: Any, raw: bytes, context: Context) -> Any:
     try:
         request = handler.request_deserializer(raw)
@@ -109,7 +151,7 @@ async def _answer(handler: Any, raw: bytes, context: Context) -> Any:
     except RefusedCallError:
         raise
     except Exception as error:
-        log.exception("unexpected error", error=repr(error))
+        log.exception("unexpected error", error=type(error).__name__)
         raise internal() from error
 
 

@@ -14,6 +14,7 @@ from serving.admission import Admission
 from serving.contracts.freshet.bandit.v1 import bandit_pb2, bandit_pb2_grpc
 from serving.metrics import Metrics
 from serving.rpc.gate import CallGate
+from serving.tracing import Tracer
 
 SERVICE = bandit_pb2.DESCRIPTOR.services_by_name["BanditService"].full_name
 WHOLE_SERVER = ""
@@ -40,10 +41,11 @@ async def listening(
     port: int,
     admission: Admission,
     metrics: Metrics,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[int]:
     """A server that answers, by its port (0: any); on the way out running calls may end."""
     server = grpc.aio.server(
-        interceptors=(CallGate(SERVICE, admission=admission, metrics=metrics),),
+        interceptors=(CallGate(SERVICE, admission=admission, metrics=metrics, tracer=tracer),),
         options=OPTIONS,
         maximum_concurrent_rpcs=MAX_CALLS_AT_ONCE,
     )

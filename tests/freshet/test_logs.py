@@ -39,3 +39,29 @@ def test_text_is_for_people_and_clients_are_quiet(capsys: pytest.CaptureFixture[
     assert "look" in said
     assert "some.module" in said
     assert "a retry" not in said
+
+
+def test_what_is_private_is_not_told_of_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json", private=True)
+    try:
+        try:
+            int("a secret")
+        except ValueError as error:
+            raise KeyError("another") from error
+    except KeyError:
+        logging.getLogger("some.module").exception("failed")
+    told = json.loads(capsys.readouterr().err)["exception"]
+    assert "secret" not in told.replace('int("a secret")', "")
+    places = [line for line in told.splitlines() if not line.startswith(" ")]
+    head = "Traceback (most recent call last):"
+    assert places == [head, "ValueError", "which led to", head, "KeyError"]
+    assert "test_logs.py" in told
+
+
+def test_the_level_is_the_least_that_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json", level="warning")
+    log = logging.getLogger("some.module")
+    log.info("a detail")
+    log.warning("look")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "look"

@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from serving.breaker import FAILURES_TO_OPEN, Breaker, DependencyUnavailableError
 from serving.metrics import Metrics
@@ -116,6 +117,37 @@ async def test_a_probe_closes_it_when_the_server_is_back(
     assert breaker.last_error == ""
     assert count_of(metrics, "freshet_breaker_open", dependency="redis") == 0
     assert await breaker.call(server.answer, timeout_s=1) == "here"
+
+
+async def test_why_it_is_open_is_said_once_an_outage_in_the_words_of_a_probe(
+    breaker: Breaker, server: Server
+) -> None:
+    for _ in range(2):
+        server.away = True
+        with capture_logs() as logged:
+            await fail(breaker, server, FAILURES_TO_OPEN)
+            await breaker.try_close()
+            await breaker.try_close()
+            server.away = False
+            await breaker.try_close()
+        told = [(one["event"], one.get("error")) for one in logged if one["log_level"] != "debug"]
+        assert told == [
+            ("dependency is away", "StoreUnavailable"),
+            ("probe failed", "StoreUnavailable('Redis is not available: it is away')"),
+            ("dependency is back", None),
+        ]
+
+
+async def test_calls_that_are_skipped_are_counted_by_their_cause(
+    breaker: Breaker, server: Server, metrics: Metrics
+) -> None:
+    with pytest.raises(DependencyUnavailableError):
+        await breaker.call(server.answer, timeout_s=0)
+    server.away = True
+    await fail(breaker, server, FAILURES_TO_OPEN + 2)
+    for cause, times in (("no_time_left", 1), ("open", 2)):
+        labels = {"dependency": "redis", "cause": cause}
+        assert count_of(metrics, "freshet_dependency_skipped_total", **labels) == times
 
 
 async def test_it_probes_by_itself_while_open(

@@ -1,8 +1,24 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException
 
 from serving.ranker import ONE_ROW, Ranker, RankerUnavailableError, _scores
+
+
+async def test_the_server_is_told_whom_it_works_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranker, told = Ranker("127.0.0.1:9"), []
+
+    async def infer(*_: object, headers: dict[str, str]) -> None:
+        told.append(headers)
+        raise InferenceServerException("enough")
+
+    monkeypatch.setattr(ranker._client, "infer", infer)
+    monkeypatch.setattr("serving.spans.outgoing", lambda: {"traceparent": "theirs"})
+    with pytest.raises(RankerUnavailableError, match="enough"):
+        await ranker.rank(ONE_ROW)
+    assert told == [{"traceparent": "theirs"}]
+    await ranker.close()
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:

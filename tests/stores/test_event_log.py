@@ -3,13 +3,14 @@ import threading
 import time
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from schemas.topics import BANDIT_UPDATES, TICK_KEY, TOPICS, USER_SNAPSHOTS
 from schemas.types import UserSnapshot
 from stack.local import LocalStack
 from stores.errors import LogUnavailable
 from stores.event_log import EventLog, create_topics, partitions_of, read, topic_states
+from stores.log_producer import Position
 from tests.stores.records import user_snapshot
 
 pytestmark = [
@@ -168,3 +169,50 @@ async def _until_appended(log: EventLog, *, limit_s: float) -> float:
             continue
         return time.monotonic() - began
     return limit_s
+
+
+async def test_records_bear_the_headers_of_the_moment(bootstrap: str) -> None:
+    now = [("traceparent", b"theirs")]
+    with EventLog(bootstrap, headers=lambda: now) as log:
+        alone = await log.append(USER_SNAPSHOTS, "u", user_snapshot("u", 1))
+        (together,) = await log.append_each(USER_SNAPSHOTS, [("v", user_snapshot("v", 1))])
+    assert isinstance(together, Position)
+    for position in (alone, together):
+        consumer = KafkaConsumer(bootstrap_servers=bootstrap)
+        partition = TopicPartition(position.topic, position.partition)
+        consumer.assign([partition])
+        consumer.seek(partition, position.offset)
+        (found,) = consumer.poll(timeout_ms=10_000, max_records=1)[partition]
+        consumer.close()
+        assert list(found.headers) == now
+
+
+async def test_each_of_many_is_told_of_by_itself(bootstrap: str) -> None:
+    sent = [(f"each-{number}", user_snapshot(f"each-{number}", 1)) for number in range(50)]
+    with EventLog(bootstrap) as log:
+        told = await log.append_each(USER_SNAPSHOTS, sent)
+        assert await log.append_each(USER_SNAPSHOTS, []) == []
+    positions = [one for one in told if isinstance(one, Position)]
+    assert len(positions) == len(sent)
+    there = {message.position: message.key for message in read(bootstrap, [USER_SNAPSHOTS])}
+    assert [there[position] for position in positions] == [key.encode() for key, _ in sent]
+
+
+async def test_without_kafka_each_of_many_is_told_of_too() -> None:
+    with EventLog(NOBODY, deadline_s=0.3) as log:
+        told = await log.append_each(USER_SNAPSHOTS, [("u", user_snapshot("u", 1))] * 2)
+    assert [isinstance(one, LogUnavailable) for one in told] == [True, True]
+
+
+def test_keys_belong_where_other_producers_put_them(bootstrap: str) -> None:
+    keys = [f"user-{number}" for number in range(40)]
+    other = KafkaProducer(bootstrap_servers=bootstrap)
+    theirs = [
+        other.send(USER_SNAPSHOTS.name, key=key.encode(), value=b"x").get(10).partition
+        for key in keys
+    ]
+    other.close()
+    with EventLog(bootstrap) as log:
+        ours = [log.send_raw(USER_SNAPSHOTS, key.encode(), b"x").result(10) for key in keys]
+    assert [one.partition for one in ours] == theirs
+    assert len(set(theirs)) > 1

@@ -364,8 +364,8 @@ async def test_a_damaged_value_counts_as_missing_and_is_logged(
     client.set("embedding:u", b"\1\0\0\0\0\0\0\0short")
     user = await reader.user("u")
     assert (user.known, user.embedding, user.embedding_version) == (False, None, 0)
-    assert "context of u can't be read" in caplog.text
-    assert "vector of user u has 5 bytes, not 2048" in caplog.text
+    assert "context of a user can't be read" in caplog.text
+    assert "vector of a user has 5 bytes, not 2048" in caplog.text
 
 
 async def test_a_context_of_a_newer_writer_is_still_read(
