@@ -294,6 +294,32 @@ ROWS = (
         ),
     ),
     Row(
+        title="Language model",
+        panels=(
+            panel(
+                "Selected, by rule", "reqps", per_second("freshet_reasoner_selected_total", "rule")
+            ),
+            panel(
+                "Selected, and not asked for",
+                "reqps",
+                per_second("freshet_reasoner_left_out_total", "why"),
+            ),
+            panel(
+                "Calls",
+                "reqps",
+                per_second("freshet_reasoner_asked_total", legend="asked"),
+                per_second("freshet_reasoner_answered_total", legend="answered"),
+            ),
+            panel(
+                "Texts",
+                "ops",
+                per_second("freshet_reasoner_texts_total", legend="may be shown"),
+                per_second("freshet_reasoner_refused_total", "why"),
+            ),
+            panel("Tokens", "ops", per_second("freshet_reasoner_tokens_total", "kind")),
+        ),
+    ),
+    Row(
         title="Experiments",
         panels=(
             panel("Defined", "short", now("freshet_experiments", "instance", how="max")),

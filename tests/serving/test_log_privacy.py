@@ -336,7 +336,7 @@ async def test_there_is_a_line_for_each_answer_where_it_is_asked_for(
     told = [(one["method"], one["path"], one["status"], one["ms"] > 0) for one in lines]
     asked = [
         ("POST", "/v1/personalize", 200, True),
-        ("GET", "/v1/debug/users/{user_id:path}", 200, True),
+        ("GET", "/v1/debug/users/{user_id:any_id}", 200, True),
     ]
     assert told == (asked if asked_for else [])
 
