@@ -105,6 +105,11 @@ class TritonSettings(Section):
     http_port: Port = 18000
     metrics_port: Port = 18002
     timeout_ms: PositiveMs = 150
+    models: str = Field(
+        "ranker,emotion",
+        description="what our own Triton loads when it starts, by comma; a model that isn't ready "
+        "shows in `freshet stack status`",
+    )
 
     @property
     def address(self) -> str:
