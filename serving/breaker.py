@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import structlog
 
 from serving.metrics import Metrics
-from serving.ranker import RankerUnavailableError
+from serving.model_calls import ModelUnavailableError
 from stores.errors import StoreError
 
 FAILURES_TO_OPEN = 3
@@ -16,7 +16,7 @@ PROBE_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 2.0
 
 # What a call may fail with; anything else is a fault of the program and is not hidden here.
-FAILURES = (StoreError, RankerUnavailableError, TimeoutError)
+FAILURES = (StoreError, ModelUnavailableError, TimeoutError)
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger(__name__)

@@ -13,6 +13,7 @@ from serving.breaker import Breaker
 from serving.known_user import UserLookup, lookup_of
 from serving.metrics import Metrics
 from serving.ranker import Ranker
+from serving.user_tower import UserTower
 from settings import Settings
 from stores.errors import LogUnavailable
 from stores.event_log import EventLog
@@ -48,21 +49,23 @@ class Clients:
     vectors: VectorReader
     lookup: UserLookup
     ranker: Ranker
+    tower: UserTower
     event_log: EventLog
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Breakers:
-    """One breaker for each server."""
+    """One breaker for each server, and one for a model that need not be loaded."""
 
     redis: Breaker
     milvus: Breaker
     triton: Breaker
+    user_tower: Breaker
     kafka: Breaker
 
     def all(self) -> tuple[Breaker, ...]:
         """Each of them."""
-        return self.redis, self.milvus, self.triton, self.kafka
+        return self.redis, self.milvus, self.triton, self.user_tower, self.kafka
 
 
 @asynccontextmanager
@@ -73,6 +76,8 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
         enter = closing.enter_async_context
         ranker = Ranker(settings.triton.address)
         closing.push_async_callback(ranker.close)
+        tower = UserTower(settings.triton.address)
+        closing.push_async_callback(tower.close)
         event_log = EventLog(
             settings.kafka.bootstrap, client_id=CLIENT_ID, deadline_s=LOG_DEADLINE_S
         )
@@ -97,6 +102,7 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
             ),
             lookup=await enter(lookup_of(settings)),
             ranker=ranker,
+            tower=tower,
             event_log=event_log,
         )
 
@@ -118,6 +124,7 @@ def breakers_of(clients: Clients, settings: Settings, metrics: Metrics) -> Break
         redis=Breaker("redis", probe=clients.online.ping, metrics=metrics),
         milvus=Breaker("milvus", probe=search, metrics=metrics),
         triton=Breaker("triton", probe=clients.ranker.probe, metrics=metrics),
+        user_tower=Breaker("user_tower", probe=clients.tower.probe, metrics=metrics),
         kafka=Breaker("kafka", probe=connect, metrics=metrics),
     )
 

@@ -37,6 +37,7 @@ from serving.stages.candidates import CandidateStage
 from serving.stages.context import ContextStage
 from serving.stages.explore import ExploreStage
 from serving.stages.rank import RankStage
+from serving.user_direction import UserDirection
 from settings import Settings
 from stores.posteriors import PosteriorView
 from stores.spool import Spool
@@ -169,6 +170,14 @@ def _pipeline(
             clients.neighbors,
             milvus=breakers.milvus,
             redis=breakers.redis,
+            direction=UserDirection(
+                clients.tower,
+                breaker=breakers.user_tower,
+                catalog=catalog,
+                metrics=metrics,
+                timeout_s=settings.triton.timeout_ms / 1000,
+                space=settings.serving.user_tower,
+            ),
             catalog=catalog,
             metrics=metrics,
             milvus_timeout_s=settings.milvus.timeout_ms / 1000,

@@ -106,7 +106,7 @@ class TritonSettings(Section):
     metrics_port: Port = 18002
     timeout_ms: PositiveMs = 150
     models: str = Field(
-        "ranker,emotion",
+        "ranker,emotion,user_tower",
         description="what our own Triton loads when it starts, by comma; a model that isn't ready "
         "shows in `freshet stack status`",
     )
@@ -258,6 +258,11 @@ class ServingSettings(Section):
     )
     policy_weight: float = Field(
         0.3, ge=0, le=1, description="the policy's part of a score; the rest is the ranker's"
+    )
+    user_tower: str = Field(
+        "text-hash-1:7ac6dbab",
+        description="space of the vectors that the user tower was made for: it is asked where the "
+        "catalogue's are of it; empty: never",
     )
     experiments_file: str = Field(
         "", description="TOML file of experiments, read again when it changes; empty: none"

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from freshet import served_models
+from serving.model_calls import ModelUnavailableError
 from serving.model_control import ModelServer, ModelServerError
-from serving.ranker import ONE_ROW, Ranker, RankerUnavailableError
+from serving.ranker import ONE_ROW, Ranker
 from stack.local import LocalStack
 from stack.models import ModelFolder, folder
 
@@ -41,7 +42,7 @@ class Asking:
     async def _ask(self) -> None:
         try:
             self.versions.append((await self.ranker.rank(ONE_ROW)).model_version)
-        except RankerUnavailableError as error:
+        except ModelUnavailableError as error:
             self.failures.append(str(error))
 
     def in_turn(self) -> list[str]:
