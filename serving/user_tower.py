@@ -55,4 +55,4 @@ def _direction(rows: Floats | None) -> Floats:
     length = float(np.linalg.norm(rows[0]))
     if not abs(length - 1.0) < LENGTH_OFF:
         raise ModelUnavailableError(f"model {MODEL} gave a QUERY of length {length}, not 1")
-    return rows[0]
+    return np.asarray(rows[0], np.float32)
