@@ -296,6 +296,7 @@ def user_direction(
     *,
     space: str = "",
     metrics: Metrics | None = None,
+    timeout_s: float = 0.05,
     clock: Callable[[], float] = time.monotonic,
 ) -> UserDirection:
     """What asks a tower, where the catalogue is of its space; nowhere by default."""
@@ -304,7 +305,7 @@ def user_direction(
         breaker=breaker("user_tower"),
         catalog=catalog,
         metrics=metrics or Metrics(),
-        timeout_s=0.05,
+        timeout_s=timeout_s,
         space=space,
         clock=clock,
     )
