@@ -11,7 +11,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -142,9 +142,12 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m demo.reduce", description=__doc__)
     parser.add_argument("source", help="CSV file; - is standard input")
     parser.add_argument("target", type=Path)
+    for name, default in asdict(Size()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     chosen = parser.parse_args(arguments)
+    size = Size(users=chosen.users, items=chosen.items, user_lines=chosen.user_lines)
     with nullcontext(sys.stdin) if chosen.source == "-" else Path(chosen.source).open() as source:
-        purchases = reduce(csv.DictReader(source), Size())
+        purchases = reduce(csv.DictReader(source), size)
     write(purchases, chosen.target)
     sys.stdout.write(f"{len(purchases)} purchases in {chosen.target}\n")
     return 0

@@ -173,10 +173,15 @@ def _activity(activity: Activity, now_ms: int) -> Floats:
         activity.events_24h,
         activity.interactions,
     )
-    return np.array([*np.log1p(counts), _recency(activity.last_event_ms, now_ms)], np.float32)
+    return np.array([*np.log1p(counts), recency(activity.last_event_ms, now_ms)], np.float32)
 
 
-def _recency(last_event_ms: int | None, now_ms: int) -> float:
+def recency(last_event_ms: int | None, now_ms: int) -> float:
+    """1 just after an event, fading with each hour; 0 where there was none.
+
+    >>> round(recency(0, 3_600_000), 3)
+    0.368
+    """
     if last_event_ms is None:
         return 0.0
     return float(np.exp(-max(0, now_ms - last_event_ms) / HOUR_MS))

@@ -10,7 +10,7 @@ import structlog
 from serving import spans
 from serving.chat import ChatUnavailableError
 from serving.metrics import Metrics
-from serving.ranker import RankerUnavailableError
+from serving.model_calls import ModelUnavailableError
 from stores.errors import StoreError
 
 FAILURES_TO_OPEN = 3
@@ -18,7 +18,7 @@ PROBE_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 2.0
 
 # What a call may fail with; anything else is a fault of the program and is not hidden here.
-FAILURES = (StoreError, RankerUnavailableError, ChatUnavailableError, TimeoutError)
+FAILURES = (StoreError, ModelUnavailableError, ChatUnavailableError, TimeoutError)
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger(__name__)

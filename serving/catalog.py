@@ -5,6 +5,7 @@ before a wait means the same item after it. Arrays grow by doubling. Everything 
 loop; nothing here waits.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,7 @@ class Catalog:
         self.popular: Rows = np.empty(0, np.int64)
         self.newest: Rows = np.empty(0, np.int64)
         self.trending: list[int] = []
+        self._spaces = Counter[str | None]()
         self._row_of: dict[str, int] = {}
         self._category_code: dict[str, int] = {}
         self._arrays: dict[str, NDArray[Any]] = {
@@ -80,6 +82,11 @@ class Catalog:
     def column(self, name: str) -> NDArray[Any]:
         """The values of all rows; a view, not a copy."""
         return self._arrays[name][: len(self.ids)]
+
+    @property
+    def space(self) -> str | None:
+        """What most of the vectors are comparable with, as their encoder says."""
+        return max(self._spaces, key=self._spaces.__getitem__, default=None)
 
     def row(self, item_id: str) -> int | None:
         """Where an item stands, if it is known."""
@@ -173,6 +180,7 @@ class Catalog:
             arrays["vectors"][row], 0.0 if item.vector is None else item.vector
         ):
             self.entries_version += 1
+        self._count_space(row, by=-1)
         self.entries[row] = entry
         arrays["servable"][row] = entry is not None and is_servable(entry)
         arrays["has_vector"][row] = item.vector is not None
@@ -184,6 +192,12 @@ class Catalog:
             arrays["created_ms"][row] = entry.created_at_ms or entry.published_at_ms or 0
             arrays["category"][row] = self._code_of(entry.category_id)
             arrays["traits"][row] = _traits_of(entry)
+        self._count_space(row, by=1)
+
+    def _count_space(self, row: int, *, by: int) -> None:
+        entry = self.entries[row]
+        if entry is not None and self._arrays["has_vector"][row]:
+            self._spaces[entry.embedding_space] += by
 
     def _new_row(self, item_id: str) -> int:
         row = len(self.ids)

@@ -15,6 +15,7 @@ from serving.chat import ChatEndpoint
 from serving.known_user import UserLookup, lookup_of
 from serving.metrics import Metrics
 from serving.ranker import Ranker
+from serving.user_tower import UserTower
 from settings import Settings
 from stores.errors import LogUnavailable
 from stores.event_log import EventLog
@@ -50,23 +51,25 @@ class Clients:
     vectors: VectorReader
     lookup: UserLookup
     ranker: Ranker
+    tower: UserTower
     event_log: EventLog
     chat: ChatEndpoint | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Breakers:
-    """One breaker for each server; for a language model only where there is one."""
+    """One breaker for each server, and for a model that need not be there, of either kind."""
 
     redis: Breaker
     milvus: Breaker
     triton: Breaker
+    user_tower: Breaker
     kafka: Breaker
     llm: Breaker | None = None
 
     def all(self) -> tuple[Breaker, ...]:
         """Each of them."""
-        always = self.redis, self.milvus, self.triton, self.kafka
+        always = self.redis, self.milvus, self.triton, self.user_tower, self.kafka
         return (*always, self.llm) if self.llm else always
 
 
@@ -78,6 +81,8 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
         enter = closing.enter_async_context
         ranker = Ranker(settings.triton.address)
         closing.push_async_callback(ranker.close)
+        tower = UserTower(settings.triton.address)
+        closing.push_async_callback(tower.close)
         event_log = EventLog(
             settings.kafka.bootstrap,
             client_id=CLIENT_ID,
@@ -108,6 +113,7 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
             ),
             lookup=await enter(lookup_of(settings)),
             ranker=ranker,
+            tower=tower,
             event_log=event_log,
             chat=chat,
         )
@@ -130,6 +136,7 @@ def breakers_of(clients: Clients, settings: Settings, metrics: Metrics) -> Break
         redis=Breaker("redis", probe=clients.online.ping, metrics=metrics),
         milvus=Breaker("milvus", probe=search, metrics=metrics),
         triton=Breaker("triton", probe=clients.ranker.probe, metrics=metrics),
+        user_tower=Breaker("user_tower", probe=clients.tower.probe, metrics=metrics),
         kafka=Breaker("kafka", probe=connect, metrics=metrics),
         llm=Breaker("llm", probe=clients.chat.probe, metrics=metrics) if clients.chat else None,
     )

@@ -3,8 +3,14 @@
 import time
 from collections.abc import Callable, Mapping
 
-# Shares of the whole; the rest is the service's own work.
-SHARE: Mapping[str, float] = {"context": 0.2, "candidates": 0.35, "rank": 0.3, "explore": 0.1}
+# Shares of the whole that a stage may take at most; nobody gets more than is left.
+SHARE: Mapping[str, float] = {
+    "context": 0.2,
+    "direction": 0.1,
+    "candidates": 0.35,
+    "rank": 0.3,
+    "explore": 0.1,
+}
 RESERVE = 0.05
 
 

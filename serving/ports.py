@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from schemas.topics import Topic
 from schemas.types import Record
 from serving.ranker import Ranking
+from serving.user_tower import Direction
 from stores.neighbors import NeighborsView
 from stores.posteriors import PosteriorChange, PosteriorView
 from stores.vectors import EVERYTHING, ItemFilter
@@ -94,6 +95,14 @@ class Scores(Protocol):
 
     async def rank(self, features: Floats) -> Ranking:
         """A score for each row."""
+        ...
+
+
+class Tower(Protocol):
+    """The user tower."""
+
+    async def direction(self, told: Floats) -> Direction:
+        """Where a user is headed of whom this is known."""
         ...
 
 

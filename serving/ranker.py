@@ -2,28 +2,15 @@
 
 from dataclasses import dataclass
 
-import grpc
 import numpy as np
 from numpy.typing import NDArray
-from tritonclient.grpc.aio import InferenceServerClient, InferInput
-from tritonclient.utils import InferenceServerException
+from tritonclient.grpc.aio import InferInput
 
 from domain.ranking_features import FEATURES
-from serving import spans
+from serving.model_calls import ModelUnavailableError, connected, inferred
 
 MODEL = "ranker"
 ONE_ROW = np.zeros((1, len(FEATURES)), np.float32)
-
-# Without these a channel waits up to two minutes before it looks for a server that came back.
-CHANNEL = [
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-]
-
-
-class RankerUnavailableError(Exception):
-    """The model server gave no scores; the same call may work later."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +25,13 @@ class Ranker:
     """The `ranker` model of a Triton server."""
 
     def __init__(self, address: str) -> None:
-        self._client = InferenceServerClient(address, channel_args=CHANNEL)
+        self._client = connected(address)
 
     async def rank(self, features: NDArray[np.float32]) -> Ranking:
-        """Score each row of features, or `RankerUnavailableError`."""
+        """Score each row of features, or `ModelUnavailableError`."""
         rows = InferInput("FEATURES", list(features.shape), "FP32")
         rows.set_data_from_numpy(features)
-        try:
-            result = await self._client.infer(MODEL, [rows], headers=spans.outgoing())
-        except (InferenceServerException, grpc.RpcError) as error:
-            raise RankerUnavailableError(f"model {MODEL}: {error}") from error
+        result = await inferred(self._client, MODEL, rows)
         version = result.get_response().model_version
         scores = _scores(result.as_numpy("SCORE"), rows=len(features))
         return Ranking(scores=scores, model_version=f"{MODEL}:{version}")
@@ -64,9 +48,9 @@ class Ranker:
 def _scores(column: NDArray[np.float32] | None, *, rows: int) -> NDArray[np.float32]:
     if column is None or column.shape != (rows, 1) or column.dtype != np.float32:
         seen = None if column is None else (column.dtype.name, *column.shape)
-        raise RankerUnavailableError(
+        raise ModelUnavailableError(
             f"model {MODEL} gave {seen} for {rows} rows; its output SCORE has a float32 for each"
         )
     if not np.isfinite(column).all():
-        raise RankerUnavailableError(f"model {MODEL} gave no finite scores; see its output SCORE")
+        raise ModelUnavailableError(f"model {MODEL} gave no finite scores; see its output SCORE")
     return np.clip(column[:, 0], 0.0, 1.0)

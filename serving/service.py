@@ -42,6 +42,7 @@ from serving.stages.explore import ExploreStage
 from serving.stages.rank import RankStage
 from serving.stages.reason import ReasonStage
 from serving.tracing import Tracer
+from serving.user_direction import UserDirection
 from settings import Settings
 from stores.posteriors import PosteriorView
 from stores.spool import Spool
@@ -201,6 +202,14 @@ def _pipeline(
             clients.neighbors,
             milvus=breakers.milvus,
             redis=breakers.redis,
+            direction=UserDirection(
+                clients.tower,
+                breaker=breakers.user_tower,
+                catalog=catalog,
+                metrics=metrics,
+                timeout_s=settings.triton.timeout_ms / 1000,
+                space=settings.serving.user_tower,
+            ),
             catalog=catalog,
             metrics=metrics,
             milvus_timeout_s=settings.milvus.timeout_ms / 1000,

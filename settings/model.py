@@ -114,6 +114,11 @@ class TritonSettings(Section):
     http_port: Port = 18000
     metrics_port: Port = 18002
     timeout_ms: PositiveMs = 150
+    models: str = Field(
+        "ranker,emotion,user_tower",
+        description="what our own Triton loads when it starts, by comma; a model that isn't ready "
+        "shows in `freshet stack status`",
+    )
 
     @property
     def address(self) -> str:
@@ -268,6 +273,11 @@ class ServingSettings(Section):
     )
     policy_weight: float = Field(
         0.3, ge=0, le=1, description="the policy's part of a score; the rest is the ranker's"
+    )
+    user_tower: str = Field(
+        "text-hash-1:7ac6dbab",
+        description="space of the vectors that the user tower was made for: it is asked where the "
+        "catalogue's are of it; empty: never",
     )
     experiments_file: str = Field(
         "", description="TOML file of experiments, read again when it changes; empty: none"

@@ -37,15 +37,15 @@ def tcp_trouble(address: str, *, default_port: int) -> str:
 def http_trouble(address: str, path: str) -> str:
     """Whether a page answers 200."""
     try:
-        _get(address, path)
+        _asked(address, path)
     except (OSError, http.client.HTTPException) as error:
         return f"http://{address}{path}: {_reason(error)}"
     return ""
 
 
-def http_json(address: str, path: str) -> Any:
+def http_json(address: str, path: str, *, method: str = "GET") -> Any:
     """The JSON at a page."""
-    return json.loads(_get(address, path))
+    return json.loads(_asked(address, path, method=method))
 
 
 def redis_trouble(port: int) -> str:
@@ -77,10 +77,10 @@ def _kafka_brokers(port: int) -> int:
     return int(brokers)
 
 
-def _get(address: str, path: str) -> bytes:
+def _asked(address: str, path: str, *, method: str = "GET") -> bytes:
     connection = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
     try:
-        connection.request("GET", path)
+        connection.request(method, path)
         response = connection.getresponse()
         body = response.read()
     finally:

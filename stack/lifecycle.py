@@ -186,7 +186,8 @@ def _state(
     if not trouble:
         return State.RUNNING, "; ".join(_comebacks(records))
     young = _age_s([record for record in records.values() if record]) < START_LIMIT_S
-    return (State.STARTING if young else State.UNWELL), trouble
+    may_pass = young and not part.hopeless(trouble)
+    return (State.STARTING if may_pass else State.UNWELL), trouble
 
 
 def _obituary(name: str, record: processes.Record | None) -> str:

@@ -13,6 +13,11 @@ def _nothing() -> None:
     """Do nothing."""
 
 
+def _passes(_trouble: str) -> bool:
+    """No trouble is known that waiting wouldn't end."""
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """One process of a part. `debris` are patterns of files that it leaves elsewhere if killed.
@@ -35,7 +40,8 @@ class Part:
 
     `ports` names each port by its setting. `programs` is called when they are to be started, so
     that nothing has to be installed for looking at a stack. `trouble` answers what is wrong, ""
-    when all is well. `debris` are patterns of files that a killed server leaves elsewhere.
+    when all is well, and `hopeless` whether waiting won't end that trouble. `debris` are patterns
+    of files that a killed server leaves elsewhere.
     """
 
     name: str
@@ -45,6 +51,7 @@ class Part:
     program_names: tuple[str, ...]
     programs: Callable[[], tuple[Program, ...]]
     trouble: Callable[[], str]
+    hopeless: Callable[[str], bool] = _passes
     prepare: Callable[[], None] = _nothing
     needs_servers: bool = False
     debris: tuple[str, ...] = ()

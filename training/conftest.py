@@ -2,4 +2,4 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("torch") else ["emotion.py", "emotion_network.py"]
+collect_ignore = [] if find_spec("torch") else ["emotion.py", "emotion_network.py", "user_tower.py"]

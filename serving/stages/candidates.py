@@ -20,6 +20,7 @@ from serving.ports import Neighbors, Vectors
 from serving.stages.admit import Admitted
 from serving.stages.context import Known
 from serving.trace import Trace
+from serving.user_direction import UserDirection
 from stores.vectors import ItemFilter
 
 NEAREST = 200
@@ -51,8 +52,9 @@ class Found:
 class CandidateStage:
     """Asks the vector store by the user's vector and by the recent items.
 
-    Beside it the online store is asked for the neighbours of the latest items. Trending and popular
-    items are in memory. While the vector store is away, the nearest items come from memory too.
+    The user's vector is where the user tower points. Beside it the online store is asked for the
+    neighbours of the latest items. Trending and popular items are in memory. While the
+    vector store is away, the nearest items come from memory too.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class CandidateStage:
         *,
         milvus: Breaker,
         redis: Breaker,
+        direction: UserDirection,
         catalog: Catalog,
         metrics: Metrics,
         milvus_timeout_s: float,
@@ -71,6 +74,7 @@ class CandidateStage:
         self._neighbors = neighbors
         self._milvus = milvus
         self._redis = redis
+        self._direction = direction
         self._catalog = catalog
         self._metrics = metrics
         self._remembered = NearestMemory(metrics=metrics)
@@ -87,13 +91,8 @@ class CandidateStage:
         return found
 
     async def _warm(self, admitted: Admitted, known: Known, trace: Trace) -> Found:
-        queries: Mapping[CandidateSource, Floats | None] = {
-            "collaborative": known.view.embedding,
-            "content": known.taste.mean,
-        }
-        asked = {source: vector for source, vector in queries.items() if vector is not None}
         nearest, chance = await asyncio.gather(
-            self._nearest(asked, admitted, trace), self._beside(admitted, known, trace)
+            self._nearest(admitted, known, trace), self._beside(admitted, known, trace)
         )
         allowed = self._allowed(admitted, known)
         rows_of = self._catalog.rows
@@ -115,9 +114,14 @@ class CandidateStage:
         return allowed
 
     async def _nearest(
-        self, asked: Mapping[CandidateSource, Floats], admitted: Admitted, trace: Trace
+        self, admitted: Admitted, known: Known, trace: Trace
     ) -> dict[CandidateSource, Rows]:
         """What is near each vector: remembered, or else found now."""
+        queries: Mapping[CandidateSource, Floats | None] = {
+            "collaborative": await self._direction.of(admitted, known, trace),
+            "content": known.taste.mean,
+        }
+        asked = {source: vector for source, vector in queries.items() if vector is not None}
         whose = (admitted.request.user_id, admitted.wanted)
         found = {
             source: rows

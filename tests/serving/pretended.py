@@ -1,7 +1,8 @@
 """Servers that answer as they are told, and a small shop, to try serving without a stack."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -24,6 +25,8 @@ from serving.ranker import Ranking
 from serving.requests import PersonalizeRequest
 from serving.service import Service, assemble
 from serving.stages.admit import Admitted, admit
+from serving.user_direction import UserDirection
+from serving.user_tower import Direction
 from settings import Settings
 from stores.errors import LogUnavailable, StoreUnavailable
 from stores.feedback_memory import Deed, Remembered
@@ -274,6 +277,42 @@ class PretendedRanker(PretendedServer):
 
 
 @dataclass
+class PretendedTower(PretendedServer):
+    """The user tower: everybody is headed for lamps."""
+
+    asked: list[Floats] = field(default_factory=list)
+
+    async def direction(self, told: Floats) -> Direction:
+        self.asked.append(told)
+        await self._answer("Triton")
+        return Direction(axis(1), "user_tower:1")
+
+    async def probe(self) -> None:
+        await self._answer("Triton")
+
+
+def user_direction(
+    catalog: Catalog,
+    tower: PretendedTower | None = None,
+    *,
+    space: str = "",
+    metrics: Metrics | None = None,
+    timeout_s: float = 0.05,
+    clock: Callable[[], float] = time.monotonic,
+) -> UserDirection:
+    """What asks a tower, where the catalogue is of its space; nowhere by default."""
+    return UserDirection(
+        tower or PretendedTower(),
+        breaker=breaker("user_tower"),
+        catalog=catalog,
+        metrics=metrics or Metrics(),
+        timeout_s=timeout_s,
+        space=space,
+        clock=clock,
+    )
+
+
+@dataclass
 class PretendedLog:
     """The event log."""
 
@@ -362,6 +401,7 @@ class Outside:
     neighbors: PretendedNeighbors = field(default_factory=PretendedNeighbors)
     posteriors: PretendedPosteriors = field(default_factory=PretendedPosteriors)
     ranker: PretendedRanker = field(default_factory=PretendedRanker)
+    tower: PretendedTower = field(default_factory=PretendedTower)
     event_log: PretendedLog = field(default_factory=PretendedLog)
     memory: PretendedMemory = field(default_factory=PretendedMemory)
     lookup: PretendedLookup = field(default_factory=PretendedLookup)
@@ -382,6 +422,7 @@ class Outside:
             lookup=cast("Any", self.lookup),
             limits=cast("Any", self.limits),
             ranker=cast("Any", self.ranker),
+            tower=cast("Any", self.tower),
             event_log=cast("Any", self.event_log),
             chat=self.chat,
         )

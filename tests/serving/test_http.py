@@ -90,7 +90,8 @@ async def test_health_readiness_and_metrics(client: httpx.AsyncClient) -> None:
     assert (await check(client, await client.get("/healthz"))) == {"status": "ok"}
     ready = await check(client, await client.get("/readyz"))
     assert ready["status"] == "ready"
-    assert ready["dependencies"].keys() == {"redis", "milvus", "triton", "kafka"}
+    parts = {"redis", "milvus", "triton", "user_tower", "kafka"}
+    assert ready["dependencies"].keys() == parts
     await client.post("/v1/personalize", json={"user_id": "u1"})
     page = (await client.get("/metrics")).text
     for name in ("http_seconds", "stage_seconds", "dependency_seconds"):

@@ -3,7 +3,8 @@ import pytest
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from serving.ranker import ONE_ROW, Ranker, RankerUnavailableError, _scores
+from serving.model_calls import ModelUnavailableError
+from serving.ranker import ONE_ROW, Ranker, _scores
 
 
 async def test_the_server_is_told_whom_it_works_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,7 +16,7 @@ async def test_the_server_is_told_whom_it_works_for(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(ranker._client, "infer", infer)
     monkeypatch.setattr("serving.spans.outgoing", lambda: {"traceparent": "theirs"})
-    with pytest.raises(RankerUnavailableError, match="enough"):
+    with pytest.raises(ModelUnavailableError, match="enough"):
         await ranker.rank(ONE_ROW)
     assert told == [{"traceparent": "theirs"}]
     await ranker.close()
@@ -23,15 +24,15 @@ async def test_the_server_is_told_whom_it_works_for(monkeypatch: pytest.MonkeyPa
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
     ranker = Ranker("127.0.0.1:9")
-    with pytest.raises(RankerUnavailableError, match="model ranker"):
+    with pytest.raises(ModelUnavailableError, match="model ranker"):
         await ranker.rank(ONE_ROW)
-    with pytest.raises(RankerUnavailableError, match="model ranker"):
+    with pytest.raises(ModelUnavailableError, match="model ranker"):
         await ranker.probe()
     await ranker.close()
 
 
 def test_scores_that_are_none_are_refused() -> None:
-    with pytest.raises(RankerUnavailableError, match="no finite scores"):
+    with pytest.raises(ModelUnavailableError, match="no finite scores"):
         _scores(np.array([[0.1], [np.nan]], np.float32), rows=2)
 
 
@@ -48,7 +49,7 @@ def test_scores_that_are_none_are_refused() -> None:
 def test_an_answer_to_something_else_is_no_ranking(
     column: NDArray[np.float32] | None, seen: str
 ) -> None:
-    with pytest.raises(RankerUnavailableError, match=f"gave {seen} for 2 rows"):
+    with pytest.raises(ModelUnavailableError, match=f"gave {seen} for 2 rows"):
         _scores(column, rows=2)
 
 

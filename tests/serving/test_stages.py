@@ -21,6 +21,7 @@ from serving.stages.rank import Ranked, RankStage
 from serving.stages.rerank import rerank
 from serving.stages.shortlist import Shortlist, shortlist
 from serving.trace import Trace
+from serving.user_direction import UserDirection
 from stores.views import UserView
 from tests.clock import Clock
 from tests.serving.pretended import (
@@ -40,6 +41,7 @@ from tests.serving.pretended import (
     known_user,
     posterior,
     shop,
+    user_direction,
 )
 
 
@@ -68,12 +70,14 @@ async def find(
     neighbors: PretendedNeighbors | None = None,
     trace: Trace | None = None,
     metrics: Metrics | None = None,
+    direction: UserDirection | None = None,
 ) -> Found:
     stage = CandidateStage(
         vectors or PretendedVectors(),
         neighbors or PretendedNeighbors(),
         milvus=breaker("milvus"),
         redis=breaker("redis"),
+        direction=direction or user_direction(catalog),
         catalog=catalog,
         metrics=metrics or Metrics(),
         milvus_timeout_s=0.1,

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -212,6 +213,17 @@ def test_a_part_that_stays_unwell_is_called_so(
     with pytest.raises(StackError, match="one: http"):
         lifecycle.up(settings, ["one"])
     assert states(settings) == {"one": State.UNWELL}
+
+
+def test_a_trouble_that_waiting_does_not_end_is_not_waited_for(
+    settings: Settings, parts: Callable[..., None]
+) -> None:
+    made = web_part("one", "import time; time.sleep(60)")
+    parts(one=lambda *told: replace(made(*told), hopeless=lambda trouble: "refused" in trouble))
+    began = time.monotonic()
+    with pytest.raises(StackError, match="one: http"):
+        lifecycle.up(settings, ["one"])
+    assert time.monotonic() - began < lifecycle.START_LIMIT_S / 4
 
 
 def test_a_taken_port_is_named_and_nothing_is_started(
