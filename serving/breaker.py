@@ -10,6 +10,7 @@ import structlog
 from serving.metrics import Metrics
 from serving.ranker import RankerUnavailableError
 from stores.errors import StoreError
+from stores.time_left import within
 
 FAILURES_TO_OPEN = 3
 PROBE_EVERY_S = 1.0
@@ -34,6 +35,7 @@ class DependencyUnavailableError(Exception):
 class Breaker:
     """Calls a dependency within a time limit, or skips it while it is known to be dead.
 
+    The dependency's client is told how much time is left, and passes it on where its protocol can.
     After some failures in a row it opens. Then no request waits for the dependency; `run` probes
     it each second, and closes the breaker when a probe succeeds.
     """
@@ -57,8 +59,9 @@ class Breaker:
             raise DependencyUnavailableError(self.name, "open" if self.is_open else "no_time_left")
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(timeout_s):
-                answer = await make()
+            with within(timeout_s):
+                async with asyncio.timeout(timeout_s):
+                    answer = await make()
         except FAILURES as error:
             raise self._failed(error, started) from error
         self._succeeded()
@@ -76,8 +79,9 @@ class Breaker:
     async def try_close(self) -> None:
         """One probe; on success calls go through again."""
         try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                await self._probe()
+            with within(PROBE_TIMEOUT_S):
+                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                    await self._probe()
         except FAILURES as error:
             log.debug("probe failed", dependency=self.name, error=repr(error))
             return

@@ -4,17 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from schemas.collections import ITEM_DIM
+from schemas.topics import USER_EVENTS
 from serving.breaker import Breaker
 from serving.known_user import UserLookup, lookup_of
 from serving.metrics import Metrics
 from serving.ranker import Ranker
 from settings import Settings
-from stores.errors import LogUnavailable
 from stores.event_log import EventLog
 from stores.feedback_memory import FeedbackMemory
 from stores.neighbors import NeighborsReader
@@ -101,33 +100,22 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
         )
 
 
-def breakers_of(clients: Clients, settings: Settings, metrics: Metrics) -> Breakers:
+def breakers_of(clients: Clients, metrics: Metrics) -> Breakers:
     """The breakers, each with a probe that asks what requests ask.
 
     A Milvus that has restarted says that it is well long before its collections are loaded again:
-    only a search tells.
+    only a search tells. A Kafka that hangs lets connect, so it is given a tick to write.
     """
 
     async def search() -> None:
         await clients.vectors.search_items(ANY_VECTOR, 1)
 
-    async def connect() -> None:
-        await _connect(settings.kafka.bootstrap)
+    async def write() -> None:
+        await clients.event_log.probe(USER_EVENTS)
 
     return Breakers(
         redis=Breaker("redis", probe=clients.online.ping, metrics=metrics),
         milvus=Breaker("milvus", probe=search, metrics=metrics),
         triton=Breaker("triton", probe=clients.ranker.probe, metrics=metrics),
-        kafka=Breaker("kafka", probe=connect, metrics=metrics),
+        kafka=Breaker("kafka", probe=write, metrics=metrics),
     )
-
-
-async def _connect(bootstrap: str) -> None:
-    """Raise unless the first bootstrap server takes a connection."""
-    address = urlsplit(f"//{bootstrap.split(',')[0].strip()}")
-    try:
-        _, writer = await asyncio.open_connection(address.hostname, address.port or 9092)
-    except OSError as error:
-        raise LogUnavailable(f"no connection to {bootstrap}: {error}") from error
-    writer.close()
-    await writer.wait_closed()

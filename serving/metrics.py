@@ -37,6 +37,9 @@ class Metrics:
             "freshet_kept_feedback", "Events kept while Kafka was away", "outcome"
         )
         self.waiting_feedback = self._gauge("freshet_waiting_feedback", "Kept events not in Kafka")
+        self.background_faults = self._counter(
+            "freshet_background_faults", "Background work that failed and was begun again", "work"
+        )
         self.cold_starts = self._counter("freshet_cold_starts", "Answers to unknown users")
         self.cache = self._counter(
             "freshet_cache", "Lookups of what was remembered", "cache", "outcome"

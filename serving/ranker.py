@@ -9,15 +9,19 @@ from tritonclient.grpc.aio import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from domain.ranking_features import FEATURES
+from stores.time_left import time_left
 
 MODEL = "ranker"
 ONE_ROW = np.zeros((1, len(FEATURES)), np.float32)
 
-# Without these a channel waits up to two minutes before it looks for a server that came back.
+# Without these a channel waits up to two minutes before it looks for a server that came back, and
+# goes on with a connection whose other end is silently gone.
 CHANNEL = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
 ]
 
 
@@ -40,11 +44,11 @@ class Ranker:
         self._client = InferenceServerClient(address, channel_args=CHANNEL)
 
     async def rank(self, features: NDArray[np.float32]) -> Ranking:
-        """Score each row of features, or `RankerUnavailableError`."""
+        """Score each row of features in the time that is left, or `RankerUnavailableError`."""
         rows = InferInput("FEATURES", list(features.shape), "FP32")
         rows.set_data_from_numpy(features)
         try:
-            result = await self._client.infer(MODEL, [rows])
+            result = await self._client.infer(MODEL, [rows], client_timeout=time_left())
         except (InferenceServerException, grpc.RpcError) as error:
             raise RankerUnavailableError(f"model {MODEL}: {error}") from error
         version = result.get_response().model_version

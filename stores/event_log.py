@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -15,6 +15,7 @@ from schemas.codec import decode, encode
 from schemas.topics import TICK_KEY, TOPICS, Topic
 from schemas.types import Record
 from stores.errors import LogUnavailable
+from stores.time_left import time_left
 
 # With a version given, a producer can be made while Kafka is away; it's asked again on connecting.
 LOWEST_VERSION = (2, 8)
@@ -22,6 +23,8 @@ LINGER_MS = 1
 BATCH_BYTES = 65_536
 RECONNECT_MS = 1_000
 CLOSE_S = 1.0
+# Who waits for Kafka to tell of a topic waits here, and takes no thread from others.
+WAITING_FOR_TOPICS = 2
 
 RecordT = TypeVar("RecordT", bound=Record)
 
@@ -205,11 +208,12 @@ class EventLog:
             allow_auto_create_topics=False,
         )
         self._known: set[str] = set()
+        self._waiting = ThreadPoolExecutor(WAITING_FOR_TOPICS, thread_name_prefix="event-log")
 
     def send(self, topic: Topic, key: str, record: Record) -> "Future[Position]":
         """Hand a record over; the future gets its position, or `LogUnavailable`."""
         done: Future[Position] = Future()
-        self._hand_over(topic, key, encode(record), done)
+        self._produce(topic, key.encode(), encode(record), done)
         return done
 
     def send_raw(self, topic: Topic, key: bytes | None, value: bytes) -> "Future[Position]":
@@ -233,17 +237,28 @@ class EventLog:
 
     async def append(self, topic: Topic, key: str, record: Record) -> Position:
         """Write a record and wait for Kafka's word; `LogUnavailable` after the deadline."""
+        return await self._written(topic, key.encode(), encode(record))
+
+    async def probe(self, topic: Topic) -> None:
+        """Raise unless Kafka takes something now, a tick: one that hangs still lets connect."""
+        await self._written(topic, TICK_KEY, None)
+
+    async def _written(self, topic: Topic, key: bytes, value: bytes | None) -> Position:
         done: Future[Position] = Future()
-        if topic.name in self._known:
-            self._hand_over(topic, key, encode(record), done)
-        else:
-            # The first record of a topic waits for metadata, which would hold the loop.
-            await asyncio.to_thread(self._hand_over, topic, key, encode(record), done)
+        timeout_s = time_left(at_most_s=self._deadline_s)
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(timeout_s):
+                if topic.name in self._known:
+                    self._produce(topic, key, value, done)
+                else:
+                    # The first record of a topic waits for metadata, which would hold the loop.
+                    await self._in_thread(self._produce, topic, key, value, done)
                 return await asyncio.wrap_future(done)
         except TimeoutError as error:
-            raise self._too_late(topic) from error
+            raise self._too_late(topic, timeout_s) from error
+
+    async def _in_thread(self, call: Callable[..., None], *arguments: Any) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._waiting, call, *arguments)
 
     def flush(self) -> None:
         """Wait until everything handed over is taken or has failed."""
@@ -254,6 +269,7 @@ class EventLog:
 
     def close(self) -> None:
         """Send what is left, while the deadline allows, and let go of the connections."""
+        self._waiting.shutdown(wait=False, cancel_futures=True)
         self._producer.close(timeout=self._deadline_s + CLOSE_S)
 
     def __enter__(self) -> Self:
@@ -262,11 +278,8 @@ class EventLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _hand_over(self, topic: Topic, key: str, value: bytes, done: "Future[Position]") -> None:
-        self._produce(topic, key.encode(), value, done)
-
     def _produce(
-        self, topic: Topic, key: bytes | None, value: bytes, done: "Future[Position]"
+        self, topic: Topic, key: bytes | None, value: bytes | None, done: "Future[Position]"
     ) -> None:
         try:
             pending = self._producer.send(topic.name, key=key, value=value)
@@ -277,9 +290,9 @@ class EventLog:
         pending.add_callback(_resolver(done))
         pending.add_errback(_rejecter(done, topic))
 
-    def _too_late(self, topic: Topic) -> LogUnavailable:
+    def _too_late(self, topic: Topic, waited_s: float | None) -> LogUnavailable:
         return LogUnavailable(
-            f"topic {topic.name}: no word from {self._bootstrap} in {self._deadline_s:g} s"
+            f"topic {topic.name}: no word from {self._bootstrap} in {waited_s or 0:.3g} s"
         )
 
 

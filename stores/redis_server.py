@@ -11,6 +11,7 @@ from redis import exceptions as failures
 from redis.asyncio.client import Pipeline
 
 from stores.errors import StoreRejected, StoreUnavailable
+from stores.time_left import time_left
 
 STORE = "Redis"
 
@@ -83,7 +84,7 @@ class RedisReader:
         """One round trip: what is put into the pipeline and executed inside."""
         with translated():
             async with (
-                asyncio.timeout(self._timeout_s),
+                asyncio.timeout(time_left(at_most_s=self._timeout_s)),
                 self._client.pipeline(transaction=False) as pipeline,
             ):
                 yield pipeline
