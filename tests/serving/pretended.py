@@ -286,6 +286,11 @@ class PretendedLog:
             raise LogUnavailable("it is away")
         self.taken.append((topic.name, key, record))
 
+    async def probe(self, _topic: Topic) -> None:
+        await asyncio.sleep(self.delay_s)
+        if self.away:
+            raise LogUnavailable("it is away")
+
     def records(self) -> list[Any]:
         """What was taken."""
         return [record for _, _, record in self.taken]
