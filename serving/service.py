@@ -21,6 +21,7 @@ from serving.clients import LOG_DEADLINE_S, Breakers, Clients, breakers_of, open
 from serving.experiments_follower import ExperimentsFollower
 from serving.feedback import FeedbackIntake
 from serving.follow import CatalogFollower
+from serving.hedged import hedged
 from serving.impressions import ImpressionLog
 from serving.kept_feedback import KeptFeedback
 from serving.known_user import UserLookup
@@ -105,6 +106,7 @@ async def running(
 def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
     """Wire the stages."""
     breakers, catalog = breakers_of(clients, metrics), Catalog()
+    clients = hedged(clients, share=settings.serving.hedge_share, metrics=metrics)
     experiments = _experiments(settings, metrics)
     kept = _kept(clients, settings, breakers, metrics)
     return Service(

@@ -239,6 +239,13 @@ class ServingSettings(Section):
         le=10_000,
         description="lists made at a time; one more is made of what is in the process, at once",
     )
+    hedge_share: float = Field(
+        0,
+        ge=0,
+        le=0.05,
+        description="so many reads may be asked a second time when late; worth it where Redis, "
+        "Milvus or Triton have replicas behind their address",
+    )
     recent_interactions: int = Field(50, ge=1, le=100)
     catalog_refresh_ms: PositiveMs = 500
     kept_feedback: int = Field(

@@ -368,7 +368,14 @@ class Outside:
 
     def service(self, items: Sequence[ItemView] | None = None) -> Service:
         """The service as it is assembled, with a filled catalogue."""
-        clients = Clients(
+        service = assemble(self.clients(), self.settings, self.metrics)
+        service.catalog.apply(shop() if items is None else items, now_ms=NOW_MS)
+        service.catalog.set_trending([("lamp-0", 10.0), ("mug-1", 9.0)])
+        return service
+
+    def clients(self) -> Clients:
+        """What the service uses the servers by."""
+        return Clients(
             online=cast("Any", self.online),
             catalog=cast("Any", self.online),
             neighbors=cast("Any", self.neighbors),
@@ -380,10 +387,6 @@ class Outside:
             ranker=cast("Any", self.ranker),
             event_log=cast("Any", self.event_log),
         )
-        service = assemble(clients, self.settings, self.metrics)
-        service.catalog.apply(shop() if items is None else items, now_ms=NOW_MS)
-        service.catalog.set_trending([("lamp-0", 10.0), ("mug-1", 9.0)])
-        return service
 
 
 def count_of(metrics: Metrics, name: str, **labels: str) -> float:
