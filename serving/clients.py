@@ -10,10 +10,12 @@ import numpy as np
 from schemas.collections import ITEM_DIM
 from schemas.topics import USER_EVENTS
 from serving.breaker import Breaker
+from serving.catalog import Catalog
 from serving.known_user import UserLookup, lookup_of
 from serving.metrics import Metrics
 from serving.ranker import Ranker
 from settings import Settings
+from stores.errors import StoreUnavailable
 from stores.event_log import EventLog
 from stores.feedback_memory import FeedbackMemory
 from stores.neighbors import NeighborsReader
@@ -100,15 +102,18 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
         )
 
 
-def breakers_of(clients: Clients, metrics: Metrics) -> Breakers:
+def breakers_of(clients: Clients, catalog: Catalog, metrics: Metrics) -> Breakers:
     """The breakers, each with a probe that asks what requests ask.
 
     A Milvus that has restarted says that it is well long before its collections are loaded again:
-    only a search tells. A Kafka that hangs lets connect, so it is given a tick to write.
+    only a search tells, and one that finds nothing where there is something says no. A Kafka that
+    hangs lets connect, so it is given a tick to write.
     """
 
     async def search() -> None:
-        await clients.vectors.search_items(ANY_VECTOR, 1)
+        found = await clients.vectors.search_items(ANY_VECTOR, 1)
+        if not found and catalog.column("has_vector").any():
+            raise StoreUnavailable("Milvus", "it finds no item, though there are some")
 
     async def write() -> None:
         await clients.event_log.probe(USER_EVENTS)

@@ -105,7 +105,8 @@ async def running(
 
 def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
     """Wire the stages."""
-    breakers, catalog = breakers_of(clients, metrics), Catalog()
+    catalog = Catalog()
+    breakers = breakers_of(clients, catalog, metrics)
     clients = hedged(clients, share=settings.serving.hedge_share, metrics=metrics)
     experiments = _experiments(settings, metrics)
     kept = _kept(clients, settings, breakers, metrics)

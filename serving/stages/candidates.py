@@ -127,14 +127,30 @@ class CandidateStage:
             )
         except DependencyUnavailableError as error:
             trace.fall_back("candidates", error.dependency)
-            allowed = self._catalog.admitted(admitted.wanted)
-            return {
-                source: self._catalog.nearest(vector, NEAREST, among=allowed)
-                for source, vector in asked.items()
-            }
+            return self._from_memory(asked, admitted)
+        if not any(hits):
+            return self._instead_of_nothing(asked, admitted, trace)
         return {
             source: self._known_rows(source, [item_id for item_id, _ in found])
             for source, found in zip(asked, hits, strict=True)
+        }
+
+    def _instead_of_nothing(
+        self, asked: Mapping[CandidateSource, Floats], admitted: Admitted, trace: Trace
+    ) -> dict[CandidateSource, Rows]:
+        """A store that has just come back may find nothing for a moment, and say no more."""
+        found = self._from_memory(asked, admitted)
+        if any(len(rows) for rows in found.values()):
+            trace.fall_back_to("candidates", "memory")
+        return found
+
+    def _from_memory(
+        self, asked: Mapping[CandidateSource, Floats], admitted: Admitted
+    ) -> dict[CandidateSource, Rows]:
+        allowed = self._catalog.admitted(admitted.wanted)
+        return {
+            source: self._catalog.nearest(vector, NEAREST, among=allowed)
+            for source, vector in asked.items()
         }
 
     def _known_rows(self, source: CandidateSource, item_ids: Sequence[str]) -> Rows:

@@ -143,15 +143,19 @@ def breaker(name: str, metrics: Metrics | None = None) -> Breaker:
 
 @dataclass
 class PretendedServer:
-    """What all have in common: they may be away, slow, and they count calls."""
+    """What all have in common: they may be away, slow, and they count calls.
+
+    The first `late` calls get no answer.
+    """
 
     away: bool = False
     delay_s: float = 0.0
     calls: int = 0
+    late: int = 0
 
     async def _answer(self, name: str) -> None:
         self.calls += 1
-        await asyncio.sleep(self.delay_s)
+        await asyncio.sleep(3_600 if self.calls <= self.late else self.delay_s)
         if self.away:
             raise StoreUnavailable(name, "it is away")
 

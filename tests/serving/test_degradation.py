@@ -17,7 +17,7 @@ from serving.service import Service
 from serving.stages.rank import PRIOR
 from settings import Settings
 from tests.serving.bandit.calling import SEGMENT, calling
-from tests.serving.pretended import Outside, count_of, filled, item, known_user, shop
+from tests.serving.pretended import Outside, count_of, filled, item, known_user, posterior, shop
 
 # Which test shows which fallback; the table is held against it.
 ROWS: dict[str, str] = {}
@@ -122,6 +122,32 @@ async def test_without_vectors_the_nearest_come_from_memory(outside: Outside, pa
     # Document 001's requests always leave something to chance.
     same = set(ids_of(told)) & set(ids_of(whole))
     assert len(same) == 5 if path == "/v1/personalize" else len(same) >= 3
+
+
+@row("candidates:memory")
+async def test_a_vector_store_that_finds_nothing_is_not_believed(outside: Outside) -> None:
+    async with serving(outside) as (client, _):
+        whole = await listed_by(client, outside)
+    outside.vectors.items = []
+    told = await listed(outside, "candidates:memory")
+    assert ids_of(told) == ids_of(whole)
+
+
+async def test_a_vector_store_that_finds_nothing_is_not_back_yet(outside: Outside) -> None:
+    outside.vectors.away = True
+    async with serving(outside) as (client, service):
+        for number in range(FAILURES_TO_OPEN):
+            await client.post(
+                "/v1/similar", json={"item_id": f"mug-{number}", "similarity_type": "content"}
+            )
+        breaker, whole = service.breakers.milvus, outside.vectors.items
+        assert breaker.is_open
+        outside.vectors.away, outside.vectors.items = False, []
+        await breaker.try_close()
+        assert breaker.is_open
+        outside.vectors.items = whole
+        await breaker.try_close()
+        assert not breaker.is_open
 
 
 async def test_without_vectors_and_ranker_a_ranking_made_before_is_used(outside: Outside) -> None:
@@ -254,6 +280,13 @@ async def test_without_vectors_what_is_alike_comes_from_memory(outside: Outside)
     assert await alike(outside, "similar:milvus_unavailable") == whole
 
 
+@row("similar:memory")
+async def test_nor_is_it_where_something_is_alike(outside: Outside) -> None:
+    whole = await alike(outside)
+    outside.vectors.items = []
+    assert await alike(outside, "similar:memory") == whole
+
+
 @row("similar:redis_unavailable")
 async def test_without_neighbours_what_is_alike_in_itself_is_left(outside: Outside) -> None:
     outside.neighbors.away = True
@@ -378,6 +411,16 @@ async def test_without_posteriors_draws_are_the_priors(outside: Outside) -> None
     assert list(answer.fallbacks) == ["posteriors:redis_unavailable"]
     assert answer.samples[0].version == 0
     assert counted(outside, "posteriors:redis_unavailable") == 1
+
+
+async def test_parameters_that_come_late_are_asked_for_again(outside: Outside) -> None:
+    outside.posteriors.learned["a", SEGMENT] = posterior(3.0, 1.0)
+    outside.posteriors.late = 1
+    asked = pb.ParameterRequest(item_ids=["a"], context_segment=SEGMENT)
+    async with calling(outside) as bandit:
+        answer = await bandit.GetParameters(asked)
+    assert answer.parameters[0].known
+    assert outside.posteriors.calls == 2
 
 
 async def test_parameters_and_rewards_have_no_substitute_and_say_when_to_come_back(

@@ -71,6 +71,20 @@ async def storm(call: Call, *, after_s: float) -> None:
     assert "answered" not in ends
 
 
+async def begun_and_given_up(call: Call, calls: HungCalls) -> None:
+    """Calls that the server works at are cancelled there when nobody waits for them any more."""
+    waiting = [asyncio.create_task(one_of(call)) for _ in range(REQUESTS)]
+    assert await soon(lambda: calls.under_way == REQUESTS)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert await soon(lambda: calls.under_way == 0)
+
+
+async def one_of(call: Call) -> Any:
+    return await call()
+
+
 async def test_calls_to_a_redis_that_hangs_keep_no_connection(server: Hung) -> None:
     before = len(asyncio.all_tasks())
     async with OnlineReader(f"redis://127.0.0.1:{server.port}", timeout_ms=100) as online:
@@ -83,25 +97,13 @@ async def test_calls_to_a_redis_that_hangs_keep_no_connection(server: Hung) -> N
 
 
 async def test_calls_to_a_milvus_that_hangs_end_at_the_server_too(calls: HungCalls) -> None:
-    async with VectorReader(f"http://127.0.0.1:{calls.port}", timeout_ms=2_000) as vectors:
-        waiting = [
-            asyncio.create_task(given_up(lambda: vectors.search_items(VECTOR, 1), after_s=0.5))
-            for _ in range(REQUESTS)
-        ]
-        assert await soon(lambda: calls.under_way > REQUESTS / 2)
-        assert set(await asyncio.gather(*waiting)) <= {"TimeoutError", "StoreUnavailable"}
-        assert await soon(lambda: calls.under_way == 0)
+    async with VectorReader(f"http://127.0.0.1:{calls.port}", timeout_ms=60_000) as vectors:
+        await begun_and_given_up(lambda: vectors.search_items(VECTOR, 1), calls)
 
 
 async def test_calls_to_a_triton_that_hangs_end_at_the_server_too(calls: HungCalls) -> None:
     ranker = Ranker(f"127.0.0.1:{calls.port}")
-    waiting = [
-        asyncio.create_task(given_up(lambda: ranker.rank(ONE_ROW), after_s=0.5))
-        for _ in range(REQUESTS)
-    ]
-    assert await soon(lambda: calls.under_way > REQUESTS / 2)
-    assert set(await asyncio.gather(*waiting)) <= {"TimeoutError", "RankerUnavailableError"}
-    assert await soon(lambda: calls.under_way == 0)
+    await begun_and_given_up(lambda: ranker.rank(ONE_ROW), calls)
     await ranker.close()
 
 
