@@ -10,6 +10,7 @@ import structlog
 from serving.metrics import Metrics
 from serving.ranker import RankerUnavailableError
 from stores.errors import StoreError
+from stores.fair_timeout import fair_timeout
 from stores.time_left import within
 
 FAILURES_TO_OPEN = 3
@@ -60,7 +61,7 @@ class Breaker:
         started = time.perf_counter()
         try:
             with within(timeout_s):
-                async with asyncio.timeout(timeout_s):
+                async with fair_timeout(timeout_s):
                     answer = await make()
         except FAILURES as error:
             raise self._failed(error, started) from error
@@ -80,7 +81,7 @@ class Breaker:
         """One probe; on success calls go through again."""
         try:
             with within(PROBE_TIMEOUT_S):
-                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                async with fair_timeout(PROBE_TIMEOUT_S):
                     await self._probe()
         except FAILURES as error:
             log.debug("probe failed", dependency=self.name, error=repr(error))

@@ -1,5 +1,6 @@
 """Runs the HTTP interface in this process until it is told to stop."""
 
+import gc
 import sys
 
 import structlog
@@ -24,6 +25,7 @@ def run(settings: Settings) -> None:
     app = create_app(settings)
     refuse_if_exposed(app.state.admission, settings)
     tls = tls_files(settings.serving)
+    _leave_alone_what_lasts()
     uvicorn.run(
         app,
         host=settings.serving.host,
@@ -38,6 +40,15 @@ def run(settings: Settings) -> None:
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
     )
+
+
+def _leave_alone_what_lasts() -> None:
+    """Take modules, schemas and routes out of what is searched for garbage.
+
+    To search them took 70 to 160 ms each time, in which no request was answered.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def configure_logging() -> None:

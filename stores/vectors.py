@@ -5,7 +5,6 @@ attempts (two minutes at most), retry a search 75 times, and parse what isn't as
 requests go over channels of our own.
 """
 
-import asyncio
 import base64
 import json
 import math
@@ -37,6 +36,7 @@ from schemas.collections import (
 )
 from schemas.types import EmbeddingUpdate, ItemEvent, ItemSnapshot
 from stores.errors import StoreError, StoreRejected, StoreUnavailable
+from stores.fair_timeout import fair_timeout
 from stores.time_left import time_left
 from stores.views import Vector
 
@@ -440,7 +440,7 @@ class VectorReader:
         """Call the server; gRPC's own deadline is doubled by ours, which a stuck loop obeys too."""
         timeout_s = time_left(at_most_s=self._timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with fair_timeout(timeout_s):
                 method = getattr(self._connected(), name)
                 return await method(request, timeout=timeout_s, metadata=self._metadata)
         except TimeoutError as error:
