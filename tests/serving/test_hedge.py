@@ -129,9 +129,9 @@ async def test_a_list_goes_through_hedged_clients_where_a_share_is_set() -> None
         settings=Settings.model_validate({"serving": {"kept_feedback": 0, "hedge_share": 0.05}})
     )
     outside.online.users["u1"] = known_user()
-    body, _ = await outside.service().pipeline.personalize(
-        PersonalizeRequest(user_id="u1"), request_id="r1"
-    )
+    service = outside.service()
+    body, _ = await service.pipeline.personalize(PersonalizeRequest(user_id="u1"), request_id="r1")
+    assert isinstance(service.similar.vectors, HedgedVectors)
     assert body["metadata"]["fallbacks"] == []
 
 
