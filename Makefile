@@ -101,6 +101,9 @@ bench-%: setup ## measure one thing: bench-NAME runs bench/NAME.py
 .PHONY: chaos
 chaos: bench-chaos ## five minutes of load while servers are killed at random; then count again
 
+.PHONY: chaos-serving
+chaos-serving: bench-killing ## two minutes of requests while each server is killed, stopped and revived
+
 .PHONY: stop
 stop: ## stop what `make demo` or `freshet stack up` left running
 	@if test -x $(BIN)/freshet; then $(BIN)/freshet stack down; else echo "nothing is set up"; fi

@@ -12,6 +12,8 @@ from serving.chat import ChatUnavailableError
 from serving.metrics import Metrics
 from serving.model_calls import ModelUnavailableError
 from stores.errors import StoreError
+from stores.fair_timeout import fair_timeout
+from stores.time_left import within
 
 FAILURES_TO_OPEN = 3
 PROBE_EVERY_S = 1.0
@@ -36,6 +38,7 @@ class DependencyUnavailableError(Exception):
 class Breaker:
     """Calls a dependency within a time limit, or skips it while it is known to be dead.
 
+    The dependency's client is told how much time is left, and passes it on where its protocol can.
     After some failures in a row it opens. Then no request waits for the dependency; `run` probes
     it each second, and closes the breaker when a probe succeeds.
     """
@@ -61,8 +64,9 @@ class Breaker:
         spans.begin_call(self.name)
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(timeout_s):
-                answer = await make()
+            with within(timeout_s):
+                async with fair_timeout(timeout_s):
+                    answer = await make()
         except FAILURES as error:
             raise self._failed(error, started) from error
         self._succeeded()
@@ -80,8 +84,9 @@ class Breaker:
     async def try_close(self) -> None:
         """One probe; on success calls go through again."""
         try:
-            async with asyncio.timeout(PROBE_TIMEOUT_S):
-                await self._probe()
+            with within(PROBE_TIMEOUT_S):
+                async with fair_timeout(PROBE_TIMEOUT_S):
+                    await self._probe()
         except FAILURES as error:
             self._tell_why(error)
             return

@@ -4,20 +4,21 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from schemas.collections import ITEM_DIM
+from schemas.topics import USER_EVENTS
 from serving import spans
 from serving.breaker import Breaker
+from serving.catalog import Catalog
 from serving.chat import ChatEndpoint
 from serving.known_user import UserLookup, lookup_of
 from serving.metrics import Metrics
 from serving.ranker import Ranker
 from serving.user_tower import UserTower
 from settings import Settings
-from stores.errors import LogUnavailable
+from stores.errors import StoreUnavailable
 from stores.event_log import EventLog
 from stores.feedback_memory import FeedbackMemory
 from stores.neighbors import NeighborsReader
@@ -119,35 +120,27 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
         )
 
 
-def breakers_of(clients: Clients, settings: Settings, metrics: Metrics) -> Breakers:
+def breakers_of(clients: Clients, catalog: Catalog, metrics: Metrics) -> Breakers:
     """The breakers, each with a probe that asks what requests ask.
 
     A Milvus that has restarted says that it is well long before its collections are loaded again:
-    only a search tells.
+    only a search tells, and one that finds nothing where there is something says no. A Kafka that
+    hangs lets connect, so it is given a tick to write.
     """
 
     async def search() -> None:
-        await clients.vectors.search_items(ANY_VECTOR, 1)
+        found = await clients.vectors.search_items(ANY_VECTOR, 1)
+        if not found and catalog.column("has_vector").any():
+            raise StoreUnavailable("Milvus", "it finds no item, though there are some")
 
-    async def connect() -> None:
-        await _connect(settings.kafka.bootstrap)
+    async def write() -> None:
+        await clients.event_log.probe(USER_EVENTS)
 
     return Breakers(
         redis=Breaker("redis", probe=clients.online.ping, metrics=metrics),
         milvus=Breaker("milvus", probe=search, metrics=metrics),
         triton=Breaker("triton", probe=clients.ranker.probe, metrics=metrics),
         user_tower=Breaker("user_tower", probe=clients.tower.probe, metrics=metrics),
-        kafka=Breaker("kafka", probe=connect, metrics=metrics),
+        kafka=Breaker("kafka", probe=write, metrics=metrics),
         llm=Breaker("llm", probe=clients.chat.probe, metrics=metrics) if clients.chat else None,
     )
-
-
-async def _connect(bootstrap: str) -> None:
-    """Raise unless the first bootstrap server takes a connection."""
-    address = urlsplit(f"//{bootstrap.split(',')[0].strip()}")
-    try:
-        _, writer = await asyncio.open_connection(address.hostname, address.port or 9092)
-    except OSError as error:
-        raise LogUnavailable(f"no connection to {bootstrap}: {error}") from error
-    writer.close()
-    await writer.wait_closed()

@@ -40,5 +40,7 @@ class Heap:
 
 
 def collect_seldom() -> None:
-    """Have the collector look less often."""
+    """Have the collector look less often, and not at modules, schemas and routes."""
     gc.set_threshold(*THRESHOLDS)
+    gc.collect()
+    gc.freeze()

@@ -47,6 +47,10 @@ class KeptFeedback:
         await asyncio.to_thread(self._spool.keep, [(one.user_id, encode(one)) for one in events])
         self._metrics.kept_feedback.labels("kept").inc(len(events))
 
+    async def waiting(self) -> int:
+        """How many events are on the disk and not yet in the log."""
+        return await asyncio.to_thread(len, self._spool)
+
     async def run(self) -> None:
         """Deliver for ever what is kept, also what an earlier process has kept."""
         while True:
@@ -65,7 +69,7 @@ class KeptFeedback:
         self._metrics.waiting_feedback.set(0)
 
     async def _deliver(self, waiting: Sequence[Spooled]) -> None:
-        self._metrics.waiting_feedback.set(await asyncio.to_thread(len, self._spool))
+        self._metrics.waiting_feedback.set(await self.waiting())
         events = [event for one in waiting if (event := self._read(one)) is not None]
         await self._breaker.call(
             lambda: asyncio.gather(

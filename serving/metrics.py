@@ -66,6 +66,12 @@ class Metrics:
             "freshet_kept_feedback", "Events kept while Kafka was away", "outcome"
         )
         self.waiting_feedback = self._gauge("freshet_waiting_feedback", "Kept events not in Kafka")
+        self.background_faults = self._counter(
+            "freshet_background_faults", "Background work that failed and was begun again", "work"
+        )
+        self.hedges = self._counter(
+            "freshet_hedges", "Calls that were made a second time: won, lost", "kind", "outcome"
+        )
         self.cold_starts = self._counter("freshet_cold_starts", "Answers to unknown users")
         self.cache = self._counter(
             "freshet_cache", "Lookups of what was remembered", "cache", "outcome"

@@ -28,7 +28,7 @@ class Ranker:
         self._client = connected(address)
 
     async def rank(self, features: NDArray[np.float32]) -> Ranking:
-        """Score each row of features, or `ModelUnavailableError`."""
+        """Score each row of features in the time that is left, or `ModelUnavailableError`."""
         rows = InferInput("FEATURES", list(features.shape), "FP32")
         rows.set_data_from_numpy(features)
         result = await inferred(self._client, MODEL, rows)

@@ -1,18 +1,17 @@
 """What answers requests, put together from clients, stages and background work."""
 
-import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from domain.events import EventLimits
 from domain.experiments import Experiments
 from serving.admission import Admission
+from serving.background import beside
 from serving.bandit.beliefs import BeliefReader
 from serving.bandit.rewards import RewardIntake, turns_of
 from serving.bandit.service import BanditService
@@ -24,6 +23,7 @@ from serving.experiments_follower import ExperimentsFollower
 from serving.feedback import FeedbackIntake
 from serving.follow import CatalogFollower
 from serving.heap import Heap
+from serving.hedged import hedged
 from serving.impressions import ImpressionLog
 from serving.kept_feedback import KeptFeedback
 from serving.known_user import UserLookup
@@ -98,13 +98,14 @@ async def running(
         )
         breakers = service.breakers.all()
         asked_at = settings.serving
-        async with _beside(
-            follower.run(),
-            service.impressions.run(),
-            service.belief_feed.run(),
-            Heap(lambda: len(service.catalog)).run(),
-            *(one.run() for one in (service.experiments, service.kept, service.reasoner) if one),
-            *(breaker.run() for breaker in breakers),
+        async with beside(
+            follower.run,
+            service.impressions.run,
+            service.belief_feed.run,
+            Heap(lambda: len(service.catalog)).run,
+            *(one.run for one in (service.experiments, service.kept, service.reasoner) if one),
+            *(breaker.run for breaker in breakers),
+            metrics=metrics,
         ):
             async with listening(
                 service.bandit,
@@ -120,7 +121,9 @@ async def running(
 
 def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
     """Wire the stages."""
-    breakers, catalog = breakers_of(clients, settings, metrics), Catalog()
+    catalog = Catalog()
+    breakers = breakers_of(clients, catalog, metrics)
+    clients = hedged(clients, share=settings.serving.hedge_share, metrics=metrics)
     experiments = _experiments(settings, metrics)
     kept = _kept(clients, settings, breakers, metrics)
     beliefs = BeliefCache(clients.posteriors, breaker=breakers.redis, prior=_prior(settings))
@@ -290,10 +293,15 @@ def _intake(
         metrics=metrics,
         kept=kept,
         limits=_limits(settings),
-        log_timeout_s=LOG_DEADLINE_S,
+        log_timeout_s=_patience_s(settings) if kept else LOG_DEADLINE_S,
         memory_timeout_s=settings.redis.timeout_ms / 1000,
         now_ms=wall_clock_ms,
     )
+
+
+def _patience_s(settings: Settings) -> float:
+    """Feedback that can be kept waits for Kafka no longer than a list may take."""
+    return min(LOG_DEADLINE_S, settings.serving.deadline_ms / 1000)
 
 
 def _bandit(
@@ -336,17 +344,3 @@ def _limits(settings: Settings) -> EventLimits:
 def wall_clock_ms() -> int:
     """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
-
-
-@asynccontextmanager
-async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run work that never ends by itself for as long as the block lasts."""
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task

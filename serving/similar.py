@@ -141,7 +141,14 @@ class SimilarItems:
         except DependencyUnavailableError as error:
             asked.trace.fall_back(STAGE, error.dependency)
             return self._nearest(asked)
-        return self._by_row(dict(hits))
+        return self._by_row(dict(hits)) if hits else self._instead_of_nothing(asked)
+
+    def _instead_of_nothing(self, asked: Asked) -> dict[int, float]:
+        """A store that has just come back may find nothing for a moment, and say no more."""
+        nearest = self._nearest(asked)
+        if nearest:
+            asked.trace.fall_back_to(STAGE, "memory")
+        return nearest
 
     async def _together(self, asked: Asked) -> dict[int, float]:
         """Shares of what is met beside the item by row; nothing where only content counts."""

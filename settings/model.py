@@ -259,6 +259,13 @@ class ServingSettings(Section):
     most_in_batch: int = Field(
         16, ge=1, le=MOST_IN_BATCH, description="lists of one POST /v1/personalize/batch"
     )
+    hedge_share: float = Field(
+        0,
+        ge=0,
+        le=0.05,
+        description="so many reads may be asked a second time when late; worth it where Redis, "
+        "Milvus or Triton have replicas behind their address",
+    )
     recent_interactions: int = Field(50, ge=1, le=100)
     catalog_refresh_ms: PositiveMs = 500
     kept_feedback: int = Field(

@@ -18,6 +18,7 @@ from schemas.topics import TICK_KEY, TOPICS, Topic
 from schemas.types import Record
 from stores.errors import LogUnavailable
 from stores.log_producer import LogProducer, Outcome, Position
+from stores.time_left import time_left
 
 LINGER_MS = 1
 CLOSE_S = 1.0
@@ -187,7 +188,7 @@ class EventLog:
         """Hand a record over; the future gets its position, or `LogUnavailable`."""
         return self.send_raw(topic, key.encode(), encode(record))
 
-    def send_raw(self, topic: Topic, key: bytes | None, value: bytes) -> "Future[Position]":
+    def send_raw(self, topic: Topic, key: bytes | None, value: bytes | None) -> "Future[Position]":
         """Hand over bytes as they are, for tools that write what no codec would."""
         done: Future[Position] = Future()
         self._producer.produce(
@@ -218,11 +219,19 @@ class EventLog:
 
     async def append(self, topic: Topic, key: str, record: Record) -> Position:
         """Write a record and wait for Kafka's word; `LogUnavailable` after the deadline."""
+        return await self._written(topic, key.encode(), encode(record))
+
+    async def probe(self, topic: Topic) -> None:
+        """Raise unless Kafka takes something now, a tick: one that hangs still lets connect."""
+        await self._written(topic, TICK_KEY, None)
+
+    async def _written(self, topic: Topic, key: bytes, value: bytes | None) -> Position:
+        timeout_s = time_left(at_most_s=self._deadline_s)
         try:
-            async with asyncio.timeout(self._deadline_s + CLOSE_S):
-                return await asyncio.wrap_future(self.send(topic, key, record))
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.wrap_future(self.send_raw(topic, key, value))
         except TimeoutError as error:
-            raise self._too_late(topic) from error
+            raise self._too_late(topic, timeout_s) from error
 
     async def append_each(
         self, topic: Topic, records: Sequence[tuple[str, Record]]
@@ -253,9 +262,9 @@ class EventLog:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _too_late(self, topic: Topic) -> LogUnavailable:
+    def _too_late(self, topic: Topic, waited_s: float | None) -> LogUnavailable:
         return LogUnavailable(
-            f"topic {topic.name}: no word from {self._bootstrap} in {self._deadline_s:g} s"
+            f"topic {topic.name}: no word from {self._bootstrap} in {waited_s or 0:.3g} s"
         )
 
 

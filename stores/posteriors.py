@@ -10,9 +10,10 @@ import numpy as np
 
 from schemas.redis_keys import BANDIT, BANDIT_CHANGES
 from schemas.types import BanditPosterior
+from stores.errors import read_from
 from stores.newest import newest
 from stores.online import OnlineWriter
-from stores.redis_server import RedisReader
+from stores.redis_server import STORE, RedisReader
 from stores.views import Vector
 
 SCRIPT = "bandit"
@@ -93,17 +94,21 @@ class PosteriorReader(RedisReader):
         async with self._asking() as pipeline:
             pipeline.xrevrange(BANDIT_CHANGES.of(), count=1)
             (found,) = await pipeline.execute()
-        return found[0][0].decode() if found else "0-0"
+        with read_from(STORE):
+            return found[0][0].decode() if found else "0-0"
 
     async def changed_after(self, change_id: str, *, limit: int) -> list[PosteriorChange]:
         """Read the changes after one, oldest first; the list holds the latest of all only."""
         async with self._asking() as pipeline:
             pipeline.xrange(BANDIT_CHANGES.of(), min=f"({change_id}", count=limit)
             (found,) = await pipeline.execute()
-        return [
-            PosteriorChange(number.decode(), fields[b"item"].decode(), fields[b"segment"].decode())
-            for number, fields in found
-        ]
+        with read_from(STORE):
+            return [
+                PosteriorChange(
+                    number.decode(), fields[b"item"].decode(), fields[b"segment"].decode()
+                )
+                for number, fields in found
+            ]
 
 
 def _call(key: str, posterior: BanditPosterior) -> tuple[list[str], list[Any]]:

@@ -1,6 +1,5 @@
 """A server that speaks Redis: clients, their errors, and calls that end in their time."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, ClassVar, Self
@@ -11,7 +10,9 @@ from redis import exceptions as failures
 from redis.asyncio.client import Pipeline
 
 from stores.errors import StoreRejected, StoreUnavailable
+from stores.fair_timeout import fair_timeout
 from stores.round_trips import Command, RoundTrips
+from stores.time_left import time_left
 
 STORE = "Redis"
 
@@ -62,9 +63,8 @@ class RedisReader:
         self._pool = aioredis.BlockingConnectionPool.from_url(
             url,
             max_connections=connections or self.CONNECTIONS,
-            timeout=self._timeout_s,
-            socket_timeout=self._timeout_s,
-            socket_connect_timeout=self._timeout_s,
+            # The one limit to a call is `_asking`'s; those of the client are in no way fair.
+            timeout=None,
         )
         self._client = aioredis.Redis(connection_pool=self._pool)
         self._round_trips = RoundTrips(self._answered)
@@ -97,7 +97,7 @@ class RedisReader:
         """One round trip: what is put into the pipeline and executed inside."""
         with translated():
             async with (
-                asyncio.timeout(self._timeout_s),
+                fair_timeout(time_left(at_most_s=self._timeout_s)),
                 self._client.pipeline(transaction=False) as pipeline,
             ):
                 yield pipeline

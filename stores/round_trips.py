@@ -7,6 +7,7 @@ asks alone waits for nobody.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Any
 
 Command = tuple[Any, ...]
@@ -30,7 +31,8 @@ class RoundTrips:
         answered: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append((commands, answered))
         if self._going is None:
-            self._going = asyncio.create_task(self._go())
+            # In nobody's context: the time that one of the callers has left isn't the others'.
+            self._going = asyncio.create_task(self._go(), context=Context())
         found = await answered
         for one in found:
             if isinstance(one, Exception):

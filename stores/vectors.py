@@ -5,7 +5,6 @@ attempts (two minutes at most), retry a search 75 times, and parse what isn't as
 requests go over channels of our own.
 """
 
-import asyncio
 import base64
 import json
 import math
@@ -37,6 +36,8 @@ from schemas.collections import (
 )
 from schemas.types import EmbeddingUpdate, ItemEvent, ItemSnapshot
 from stores.errors import StoreError, StoreRejected, StoreUnavailable, read_from
+from stores.fair_timeout import fair_timeout
+from stores.time_left import time_left
 from stores.views import Vector
 
 STORE = "Milvus"
@@ -435,12 +436,13 @@ class VectorReader:
 
     async def _call(self, name: str, request: Any) -> Any:
         """Call the server; gRPC's own deadline is doubled by ours, which a stuck loop obeys too."""
+        timeout_s = time_left(at_most_s=self._timeout_s)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with fair_timeout(timeout_s):
                 method = getattr(self._connected(), name)
-                return await method(request, timeout=self._timeout_s, metadata=self._metadata)
+                return await method(request, timeout=timeout_s, metadata=self._metadata)
         except TimeoutError as error:
-            raise StoreUnavailable(STORE, f"no answer in {self._timeout_s:g} s") from error
+            raise StoreUnavailable(STORE, f"no answer in {timeout_s:.3g} s") from error
         except grpc.RpcError as error:
             raise StoreUnavailable(STORE, _reason(error)) from error
 

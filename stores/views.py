@@ -262,7 +262,10 @@ def stamp_of(context: bytes | None, embedding: bytes | None) -> bytes:
 
 
 def item_view(item_id: str, changed_at_ms: int, stored: Mapping[bytes, bytes]) -> ItemView:
-    """Read the hash of an item; an empty one, or a tombstone, is a deleted item."""
+    """Read the hash of an item; an empty one, or a tombstone, is a deleted item.
+
+    So is one that can't be read: whoever follows the items has to get past it.
+    """
     if not stored or b"deleted" in stored:
         return ItemView(item_id=item_id, changed_at_ms=changed_at_ms, deleted=True)
     try:

@@ -70,7 +70,7 @@ class BanditService(BanditServiceServicer):
         items = item_ids_of(request.item_ids)
         segment = segment_of(request.context_segment)
         try:
-            views = await self._beliefs.read(items, segment, left_s=time_left_s(context))
+            views = await self._beliefs.read_or_again(items, segment, left_s=time_left_s(context))
         except DependencyUnavailableError as error:
             raise unavailable(
                 f"the posteriors can't be read ({error.cause}); try again in a moment",

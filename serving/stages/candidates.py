@@ -136,6 +136,8 @@ class CandidateStage:
         except DependencyUnavailableError as error:
             trace.fall_back("candidates", error.dependency)
             return {**found, **self._in_memory(lacking, admitted)}
+        if not any(len(rows) for rows in searched.values()):
+            return {**found, **self._instead_of_nothing(lacking, admitted, trace)}
         for source, rows in searched.items():
             self._remembered.keep((source, *whose), lacking[source], rows)
         return {**found, **searched}
@@ -156,6 +158,15 @@ class CandidateStage:
             source: self._known_rows(source, [item_id for item_id, _ in found])
             for source, found in zip(lacking, hits, strict=True)
         }
+
+    def _instead_of_nothing(
+        self, lacking: Mapping[CandidateSource, Floats], admitted: Admitted, trace: Trace
+    ) -> dict[CandidateSource, Rows]:
+        """A store that has just come back may find nothing for a moment, and say no more."""
+        found = self._in_memory(lacking, admitted)
+        if any(len(rows) for rows in found.values()):
+            trace.fall_back_to("candidates", "memory")
+        return found
 
     def _in_memory(
         self, lacking: Mapping[CandidateSource, Floats], admitted: Admitted

@@ -27,12 +27,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Known:
-    """The user as the other stages see them."""
+    """The user as the other stages see them; `readable` where no feature had to be made up."""
 
     view: UserView
     met: tuple[Met, ...] = ()
     taste: Taste = field(default_factory=Taste)
     activity: Activity = field(default_factory=Activity)
+    readable: bool = True
 
     @property
     def is_cold(self) -> bool:
@@ -71,6 +72,8 @@ class ContextStage:
     async def run(self, admitted: Admitted, trace: Trace) -> Known:
         """The user of a request."""
         known = await self._current(admitted, trace)
+        if not known.readable:
+            trace.fall_back_to("context", "default_features")
         trace.note(user_version=known.view.version, recent=len(known.met), cold=known.is_cold)
         return known
 
@@ -104,6 +107,7 @@ class ContextStage:
             met=met,
             taste=taste_of(met, now_ms=now_ms),
             activity=activity_of(view, now_ms=now_ms),
+            readable=windows_of(view) is not None,
         )
 
 
@@ -144,8 +148,13 @@ def activity_of(view: UserView, *, now_ms: int) -> Activity:
 
 
 def _counts(view: UserView, now_ms: int) -> Counts:
+    return (windows_of(view) or Windows()).counts(now_ms)
+
+
+def windows_of(view: UserView) -> Windows | None:
+    """The counts that the job keeps, None where they can't be read."""
     try:
-        return Windows.from_bytes(view.windows).counts(now_ms)
+        return Windows.from_bytes(view.windows)
     except WindowsError as error:
         log.warning("windows of a user can't be read, and count as empty", error=str(error))
-        return Windows().counts(now_ms)
+        return None

@@ -156,7 +156,7 @@ class GarbagePipeline:
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *arguments, **_: self._asked.append((name.upper(), arguments))
 
-    async def execute(self) -> list[Any]:
+    async def execute(self, *, raise_on_error: bool = True) -> list[Any]:  # noqa: ARG002
         if self._garbage.chance.random() < 0.05:
             raise self._garbage.chance.choice(RAISED)
         asked, self._asked = self._asked, []
@@ -165,7 +165,8 @@ class GarbagePipeline:
     def _answer(self, name: str, arguments: Sequence[Any]) -> Any:
         garbage = self._garbage
         if name == "HMGET":
-            return garbage.fields(arguments[-1])
+            named = arguments[-1] if isinstance(arguments[-1], list) else arguments[1:]
+            return garbage.fields(named)
         if name == "MGET":
             count = len(arguments[-1]) if isinstance(arguments[-1], list) else len(arguments)
             return [garbage.text() for _ in range(count)]

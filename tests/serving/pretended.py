@@ -147,15 +147,19 @@ def breaker(name: str, metrics: Metrics | None = None) -> Breaker:
 
 @dataclass
 class PretendedServer:
-    """What all have in common: they may be away, slow, and they count calls."""
+    """What all have in common: they may be away, slow, and they count calls.
+
+    The first `late` calls get no answer.
+    """
 
     away: bool = False
     delay_s: float = 0.0
     calls: int = 0
+    late: int = 0
 
     async def _answer(self, name: str) -> None:
         self.calls += 1
-        await asyncio.sleep(self.delay_s)
+        await asyncio.sleep(3_600 if self.calls <= self.late else self.delay_s)
         if self.away:
             raise StoreUnavailable(name, "it is away")
 
@@ -333,6 +337,11 @@ class PretendedLog:
             *(self.append(topic, *one) for one in records), return_exceptions=True
         )
 
+    async def probe(self, _topic: Topic) -> None:
+        await asyncio.sleep(self.delay_s)
+        if self.away:
+            raise LogUnavailable("it is away")
+
     def records(self) -> list[Any]:
         """What was taken."""
         return [record for _, _, record in self.taken]
@@ -412,7 +421,14 @@ class Outside:
 
     def service(self, items: Sequence[ItemView] | None = None) -> Service:
         """The service as it is assembled, with a filled catalogue."""
-        clients = Clients(
+        service = assemble(self.clients(), self.settings, self.metrics)
+        service.catalog.apply(shop() if items is None else items, now_ms=NOW_MS)
+        service.catalog.set_trending([("lamp-0", 10.0), ("mug-1", 9.0)])
+        return service
+
+    def clients(self) -> Clients:
+        """What the service uses the servers by."""
+        return Clients(
             online=cast("Any", self.online),
             catalog=cast("Any", self.online),
             neighbors=cast("Any", self.neighbors),
@@ -426,10 +442,6 @@ class Outside:
             event_log=cast("Any", self.event_log),
             chat=self.chat,
         )
-        service = assemble(clients, self.settings, self.metrics)
-        service.catalog.apply(shop() if items is None else items, now_ms=NOW_MS)
-        service.catalog.set_trending([("lamp-0", 10.0), ("mug-1", 9.0)])
-        return service
 
 
 def count_of(metrics: Metrics, name: str, **labels: str) -> float:
