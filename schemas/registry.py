@@ -35,6 +35,8 @@ NAMES = (
     "item_pair",
     "item_neighbors",
     "item_engagement",
+    "answer_trace",
+    "ranking_trace",
 )
 
 

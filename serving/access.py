@@ -16,6 +16,7 @@ ACCESS: dict[str, Scope | None] = {
     "/v1/feedback": "feedback",
     "/v1/recommendations": "serve",
     "/v1/similar": "serve",
+    "/v1/explain": "serve",
     "/v1/feedback/negative": "feedback",
     "/interactions": "feedback",
     "/v1/debug/users/{user_id:path}": "admin",

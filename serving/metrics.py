@@ -30,6 +30,11 @@ class Metrics:
             "freshet_impressions", "Impressions: logged, dropped (queue full), failed", "outcome"
         )
         self.impression_queue = self._gauge("freshet_impression_queue", "Waiting for the log")
+        self.traces = self._counter(
+            "freshet_traces",
+            "Traces of answers: kept, or left out (too_many, full, changed, failed, erased)",
+            "outcome",
+        )
         self.feedback = self._counter(
             "freshet_feedback_events", "Feedback events", "action", "outcome"
         )

@@ -9,6 +9,7 @@ from schemas.types import Impression
 from serving.catalog import Catalog
 from serving.deadline import Deadline
 from serving.errors import unavailable
+from serving.evidence.log import EvidenceLog
 from serving.load import Load
 from serving.metrics import Metrics
 from serving.rankings import Rankings
@@ -41,6 +42,7 @@ class Pipeline:
     deadline_s: float
     now_ms: Callable[[], int]
     experiments: Callable[[], Experiments] = Experiments
+    evidence: EvidenceLog | None = None
 
     async def personalize(
         self,
@@ -65,6 +67,8 @@ class Pipeline:
                 impression = answer.impression(chosen, self.catalog, trace)
                 made = body(chosen, self.catalog, trace)
             self._count(trace, chosen)
+            if self.evidence:
+                self.evidence.put(chosen, trace, made, body)
             return made, impression
 
     def _admit(self, request: PersonalizeRequest, request_id: str, trace: Trace) -> Admitted:

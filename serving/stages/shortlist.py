@@ -1,7 +1,7 @@
 """The candidates of which any could still come into the list: what the later stages choose from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -25,6 +25,14 @@ PER_PLACE = 3
 NEW = float(np.exp(-1.0))
 
 
+@dataclass(kw_only=True, eq=False)
+class Evidence:
+    """What the ranker saw of a shortlist, until it is written down; then under which name."""
+
+    features: Floats | None = None
+    kept_as: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shortlist:
     """The best candidates in falling order of what the ranking says, a place an item.
@@ -43,6 +51,7 @@ class Shortlist:
     reserve: Mask
     traits: Mapping[str, Mask]
     model_version: str
+    evidence: Evidence = field(default_factory=Evidence)
 
     def relevance(self, engagement: NDArray[np.float64]) -> Floats:
         """What items that promise so much are worth, a row each for rows of promises."""
@@ -71,6 +80,7 @@ def shortlist(
         reserve=found.reserve[order],
         traits=_traits(catalog, known, rows, freshness),
         model_version=ranked.model_version,
+        evidence=Evidence(features=None if ranked.features is None else ranked.features[order]),
     )
 
 

@@ -29,6 +29,7 @@ from stores.feedback_memory import Deed, Remembered
 from stores.neighbors import NeighborsView
 from stores.posteriors import PosteriorView
 from stores.rate_limits import Claim, Counted
+from stores.traces import KeptAnswer
 from stores.vectors import EVERYTHING, ItemFilter
 from stores.views import ItemView, UserView
 
@@ -334,6 +335,39 @@ class PretendedLimits(PretendedServer):
 
 
 @dataclass
+class PretendedTraces(PretendedServer):
+    """Keeps what answers were made of, as Redis does; nothing gets lost by age."""
+
+    answers: dict[str, KeptAnswer] = field(default_factory=dict)
+    rankings: dict[str, bytes] = field(default_factory=dict)
+
+    async def write(
+        self, kept: Sequence[KeptAnswer], *, lifetime_s: int, ranking_s: int
+    ) -> list[bool]:
+        assert lifetime_s < ranking_s
+        await self._answer("Redis")
+        for one in kept:
+            self.answers[one.request_id] = one
+            if one.ranking:
+                self.rankings[one.ranking_key] = one.ranking
+        return [True] * len(kept)
+
+    async def answer(self, request_id: str) -> bytes | None:
+        await self._answer("Redis")
+        kept = self.answers.get(request_id)
+        return kept.answer if kept else None
+
+    async def ranking(self, key: str) -> bytes | None:
+        await self._answer("Redis")
+        return self.rankings.get(key)
+
+    async def answers_of(self, user_id: str) -> list[bytes]:
+        await self._answer("Redis")
+        of_user = [one for one in self.answers.values() if one.user_id == user_id]
+        return [one.answer for one in reversed(of_user)]
+
+
+@dataclass
 class PretendedLookup:
     """Says of every user that nothing is known."""
 
@@ -358,6 +392,7 @@ class Outside:
     memory: PretendedMemory = field(default_factory=PretendedMemory)
     lookup: PretendedLookup = field(default_factory=PretendedLookup)
     limits: PretendedLimits = field(default_factory=PretendedLimits)
+    traces: PretendedTraces = field(default_factory=PretendedTraces)
     metrics: Metrics = field(default_factory=Metrics)
     settings: Settings = KEEPS_NOTHING
 
@@ -372,6 +407,7 @@ class Outside:
             vectors=cast("Any", self.vectors),
             lookup=cast("Any", self.lookup),
             limits=cast("Any", self.limits),
+            traces=cast("Any", self.traces),
             ranker=cast("Any", self.ranker),
             event_log=cast("Any", self.event_log),
         )
