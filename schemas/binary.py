@@ -17,6 +17,7 @@ from schemas.types import (
     EmbeddingUpdate,
     EventType,
     Exposure,
+    HistoryTrace,
     Impression,
     Interaction,
     ItemEngagement,
@@ -1311,42 +1312,6 @@ def _read_traced_arm(data: bytes, at: int) -> tuple[TracedArm, int]:
     ), at
 
 
-def _write_traced_met(value: TracedMet) -> bytes:
-    return b"".join(
-        (
-            avro.text(value.item_id),
-            avro.text(value.event_id),
-            avro.text(value.action),
-            avro.long(value.at_ms),
-            avro.NULL if value.category is None else avro.PRESENT + avro.text(value.category),
-            avro.NULL if value.price is None else avro.PRESENT + avro.double(value.price),
-            avro.NULL if value.title is None else avro.PRESENT + avro.text(value.title),
-            avro.long(value.vector),
-        )
-    )
-
-
-def _read_traced_met(data: bytes, at: int) -> tuple[TracedMet, int]:
-    item_id, at = avro.read_text(data, at)
-    event_id, at = avro.read_text(data, at)
-    action, at = avro.read_text(data, at)
-    at_ms, at = avro.read_long(data, at)
-    category, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
-    price, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_double)
-    title, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
-    vector, at = avro.read_long(data, at)
-    return TracedMet(
-        item_id=item_id,
-        event_id=event_id,
-        action=action,
-        at_ms=at_ms,
-        category=category,
-        price=price,
-        title=title,
-        vector=vector,
-    ), at
-
-
 def _write_traced_user(value: TracedUser) -> bytes:
     return b"".join(
         (
@@ -1371,8 +1336,6 @@ def _write_traced_user(value: TracedUser) -> bytes:
             avro.NULL
             if value.last_event_ms is None
             else avro.PRESENT + avro.long(value.last_event_ms),
-            avro.mapping(value.category_share, avro.double),
-            avro.array(value.met, _write_traced_met),
         )
     )
 
@@ -1399,8 +1362,6 @@ def _read_traced_user(data: bytes, at: int) -> tuple[TracedUser, int]:
     last_event_ms, at = (
         (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_long)
     )
-    category_share, at = avro.read_mapping(data, at, avro.read_double)
-    met, at = avro.read_array(data, at, _read_traced_met)
     return TracedUser(
         version=version,
         log_time_ms=log_time_ms,
@@ -1421,8 +1382,6 @@ def _read_traced_user(data: bytes, at: int) -> tuple[TracedUser, int]:
         events_24h=events_24h,
         interactions=interactions,
         last_event_ms=last_event_ms,
-        category_share=category_share,
-        met=met,
     ), at
 
 
@@ -1493,6 +1452,7 @@ def _write_answer_trace(value: AnswerTrace) -> bytes:
             avro.text(value.steps),
             avro.long(value.catalogue_version),
             _write_traced_user(value.user),
+            avro.blob(value.history),
             avro.text(value.segment),
             avro.blob(value.alpha),
             avro.blob(value.beta),
@@ -1521,6 +1481,7 @@ def _read_answer_trace(data: bytes, at: int) -> tuple[AnswerTrace, int]:
     steps, at = avro.read_text(data, at)
     catalogue_version, at = avro.read_long(data, at)
     user, at = _read_traced_user(data, at)
+    history, at = avro.read_blob(data, at)
     segment, at = avro.read_text(data, at)
     alpha, at = avro.read_blob(data, at)
     beta, at = avro.read_blob(data, at)
@@ -1545,6 +1506,7 @@ def _read_answer_trace(data: bytes, at: int) -> tuple[AnswerTrace, int]:
         steps=steps,
         catalogue_version=catalogue_version,
         user=user,
+        history=history,
         segment=segment,
         alpha=alpha,
         beta=beta,
@@ -1624,6 +1586,60 @@ def _read_ranking_trace(data: bytes, at: int) -> tuple[RankingTrace, int]:
     ), at
 
 
+def _write_traced_met(value: TracedMet) -> bytes:
+    return b"".join(
+        (
+            avro.text(value.item_id),
+            avro.long(value.event),
+            avro.text(value.action),
+            avro.long(value.at_ms),
+            avro.NULL if value.category is None else avro.PRESENT + avro.text(value.category),
+            avro.NULL if value.price is None else avro.PRESENT + avro.double(value.price),
+            avro.NULL if value.title is None else avro.PRESENT + avro.text(value.title),
+            avro.long(value.vector),
+        )
+    )
+
+
+def _read_traced_met(data: bytes, at: int) -> tuple[TracedMet, int]:
+    item_id, at = avro.read_text(data, at)
+    event, at = avro.read_long(data, at)
+    action, at = avro.read_text(data, at)
+    at_ms, at = avro.read_long(data, at)
+    category, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
+    price, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_double)
+    title, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
+    vector, at = avro.read_long(data, at)
+    return TracedMet(
+        item_id=item_id,
+        event=event,
+        action=action,
+        at_ms=at_ms,
+        category=category,
+        price=price,
+        title=title,
+        vector=vector,
+    ), at
+
+
+def _write_history_trace(value: HistoryTrace) -> bytes:
+    return b"".join(
+        (
+            avro.mapping(value.category_share, avro.double),
+            avro.array(value.met, _write_traced_met),
+        )
+    )
+
+
+def _read_history_trace(data: bytes, at: int) -> tuple[HistoryTrace, int]:
+    category_share, at = avro.read_mapping(data, at, avro.read_double)
+    met, at = avro.read_array(data, at, _read_traced_met)
+    return HistoryTrace(
+        category_share=category_share,
+        met=met,
+    ), at
+
+
 BINARY: Mapping[type[Any], Binary] = {
     UserEvent: Binary(_write_user_event, _read_user_event),
     ItemEvent: Binary(_write_item_event, _read_item_event),
@@ -1641,4 +1657,5 @@ BINARY: Mapping[type[Any], Binary] = {
     ItemEngagement: Binary(_write_item_engagement, _read_item_engagement),
     AnswerTrace: Binary(_write_answer_trace, _read_answer_trace),
     RankingTrace: Binary(_write_ranking_trace, _read_ranking_trace),
+    HistoryTrace: Binary(_write_history_trace, _read_history_trace),
 }

@@ -37,6 +37,7 @@ NAMES = (
     "item_engagement",
     "answer_trace",
     "ranking_trace",
+    "history_trace",
 )
 
 

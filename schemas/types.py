@@ -1194,47 +1194,6 @@ class TracedArm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TracedMet:
-    """A recent interaction, as far as the answer followed from it."""
-
-    item_id: str
-    event_id: str
-    action: str
-    at_ms: int
-    category: str | None = None
-    price: float | None = None
-    title: str | None = None
-    vector: int
-
-    def to_record(self) -> dict[str, Any]:
-        """The fields as plain data, as Avro writes them."""
-        return {
-            "item_id": self.item_id,
-            "event_id": self.event_id,
-            "action": self.action,
-            "at_ms": self.at_ms,
-            "category": self.category,
-            "price": self.price,
-            "title": self.title,
-            "vector": self.vector,
-        }
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Self:
-        """The value of plain data that Avro has read."""
-        return cls(
-            item_id=record["item_id"],
-            event_id=record["event_id"],
-            action=record["action"],
-            at_ms=record["at_ms"],
-            category=record["category"],
-            price=record["price"],
-            title=record["title"],
-            vector=record["vector"],
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TracedUser:
     """The user as the stages saw them."""
 
@@ -1257,8 +1216,6 @@ class TracedUser:
     events_24h: int
     interactions: int
     last_event_ms: int | None = None
-    category_share: Mapping[str, float]
-    met: tuple[TracedMet, ...]
 
     def to_record(self) -> dict[str, Any]:
         """The fields as plain data, as Avro writes them."""
@@ -1282,8 +1239,6 @@ class TracedUser:
             "events_24h": self.events_24h,
             "interactions": self.interactions,
             "last_event_ms": self.last_event_ms,
-            "category_share": self.category_share,
-            "met": [part.to_record() for part in self.met],
         }
 
     @classmethod
@@ -1309,8 +1264,6 @@ class TracedUser:
             events_24h=record["events_24h"],
             interactions=record["interactions"],
             last_event_ms=record["last_event_ms"],
-            category_share=record["category_share"],
-            met=tuple(TracedMet.from_record(part) for part in record["met"]),
         )
 
 
@@ -1387,6 +1340,7 @@ class AnswerTrace:
     steps: str
     catalogue_version: int
     user: TracedUser
+    history: bytes
     segment: str
     alpha: bytes
     beta: bytes
@@ -1414,6 +1368,7 @@ class AnswerTrace:
             "steps": self.steps,
             "catalogue_version": self.catalogue_version,
             "user": self.user.to_record(),
+            "history": self.history,
             "segment": self.segment,
             "alpha": self.alpha,
             "beta": self.beta,
@@ -1443,6 +1398,7 @@ class AnswerTrace:
             steps=record["steps"],
             catalogue_version=record["catalogue_version"],
             user=TracedUser.from_record(record["user"]),
+            history=record["history"],
             segment=record["segment"],
             alpha=record["alpha"],
             beta=record["beta"],
@@ -1527,6 +1483,70 @@ class RankingTrace:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracedMet:
+    """A recent interaction, as far as the answer followed from it."""
+
+    item_id: str
+    event: int
+    action: str
+    at_ms: int
+    category: str | None = None
+    price: float | None = None
+    title: str | None = None
+    vector: int
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "item_id": self.item_id,
+            "event": self.event,
+            "action": self.action,
+            "at_ms": self.at_ms,
+            "category": self.category,
+            "price": self.price,
+            "title": self.title,
+            "vector": self.vector,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            item_id=record["item_id"],
+            event=record["event"],
+            action=record["action"],
+            at_ms=record["at_ms"],
+            category=record["category"],
+            price=record["price"],
+            title=record["title"],
+            vector=record["vector"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryTrace:
+    """What the user did lately, as the stages saw it. Deflated in an AnswerTrace."""
+
+    category_share: Mapping[str, float]
+    met: tuple[TracedMet, ...]
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "category_share": self.category_share,
+            "met": [part.to_record() for part in self.met],
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            category_share=record["category_share"],
+            met=tuple(TracedMet.from_record(part) for part in record["met"]),
+        )
+
+
 RECORD_NAMES: Mapping[type[Record], str] = {
     UserEvent: "user_event",
     ItemEvent: "item_event",
@@ -1544,4 +1564,5 @@ RECORD_NAMES: Mapping[type[Record], str] = {
     ItemEngagement: "item_engagement",
     AnswerTrace: "answer_trace",
     RankingTrace: "ranking_trace",
+    HistoryTrace: "history_trace",
 }

@@ -12,6 +12,7 @@ from schemas.codec import encode
 from serving.catalog import Catalog
 from serving.evidence.taking import (
     Going,
+    Histories,
     Taken,
     answer_trace,
     features_of,
@@ -67,6 +68,7 @@ class EvidenceLog:
         self._per_s = per_s
         self._clock = clock
         self._queue: asyncio.Queue[Taken] = asyncio.Queue(capacity)
+        self._histories = Histories()
         self._second = 0.0
         self._in_second = 0
 
@@ -149,7 +151,7 @@ class EvidenceLog:
             self._metrics.traces.labels("changed").inc()
             return None
         try:
-            return kept_answer(taken, self._catalog, self._going)
+            return kept_answer(taken, self._catalog, self._going, self._histories)
         except Exception:
             # A trace must never end what writes the others.
             log.exception("a trace can't be made", request_id=taken.ranking)
@@ -157,7 +159,7 @@ class EvidenceLog:
             return None
 
 
-def kept_answer(taken: Taken, catalog: Catalog, going: Going) -> KeptAnswer:
+def kept_answer(taken: Taken, catalog: Catalog, going: Going, histories: Histories) -> KeptAnswer:
     """What is written of an answer."""
     admitted, known = taken.chosen.admitted, taken.chosen.known
     return KeptAnswer(
@@ -165,7 +167,7 @@ def kept_answer(taken: Taken, catalog: Catalog, going: Going) -> KeptAnswer:
         user_id=admitted.request.user_id,
         at_ms=admitted.now_ms,
         state_ms=known.view.log_time_ms or admitted.now_ms,
-        answer=encode(answer_trace(taken, catalog, going)),
+        answer=encode(answer_trace(taken, catalog, going, histories)),
         ranking_key=taken.ranking,
         ranking=encode(ranking_trace(taken, catalog)) if taken.first else b"",
         own=not known.is_cold,

@@ -6,7 +6,10 @@ vectors of items, which are told by their fingerprints from those that are there
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
+from zlib import decompress
+from zlib import error as zlib_error
 
 import numpy as np
 import orjson
@@ -16,14 +19,15 @@ from domain.experiments import Arm, Assignment, Changes
 from domain.policies import Arms
 from domain.ranking_features import Activity
 from domain.taste import Met, Taste
+from schemas.codec import DecodeError, decode
 from schemas.types import (
     AnswerTrace,
     CandidateSource,
+    HistoryTrace,
     ItemEvent,
     RankingTrace,
     TracedMet,
     TracedPlace,
-    TracedUser,
 )
 from serving.beliefs import BeliefCache, Beliefs
 from serving.catalog import Catalog
@@ -57,7 +61,12 @@ class Recorded:
     @property
     def item_ids(self) -> tuple[str, ...]:
         """All items that the answer has to do with."""
-        return items_of(self.answer, self.ranking)
+        return items_of(self.history, self.ranking)
+
+    @cached_property
+    def history(self) -> HistoryTrace:
+        """What the user did lately."""
+        return history_of(self.answer)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,12 +128,20 @@ class RecordedDeadline(Deadline):
         return self._latency_ms / 1000
 
 
-def items_of(answer: AnswerTrace, ranking: RankingTrace) -> tuple[str, ...]:
+def history_of(answer: AnswerTrace) -> HistoryTrace:
+    """What the user of an answer did lately; raises `DecodeError`."""
+    try:
+        return decode(decompress(answer.history), HistoryTrace)
+    except zlib_error as error:
+        raise DecodeError("corrupt", f"the history isn't deflated: {error}") from error
+
+
+def items_of(history: HistoryTrace, ranking: RankingTrace) -> tuple[str, ...]:
     """All items of which an answer needs vectors.
 
     The ranking's come first, so that they stand in the catalogue as in the ranking.
     """
-    return tuple(dict.fromkeys((*ranking.ids, *(one.item_id for one in answer.user.met))))
+    return tuple(dict.fromkeys((*ranking.ids, *(one.item_id for one in history.met))))
 
 
 async def replay(recorded: Recorded) -> Replayed:
@@ -157,7 +174,7 @@ async def tell(recorded: Recorded, supposed: Supposed = AS_IT_WAS) -> Told:
     answer, ranking = recorded.answer, recorded.ranking
     catalog, changed = catalogue_of(recorded)
     admitted = supposed.admitted(_admitted(answer))
-    known = supposed.known(_known(answer.user, answer.user_id, recorded.vectors))
+    known = supposed.known(_known(recorded))
     shortlist = supposed.shortlist(_shortlist(ranking, catalog))
     trace = _trace(answer)
     again = Trace()
@@ -179,7 +196,8 @@ async def tell(recorded: Recorded, supposed: Supposed = AS_IT_WAS) -> Told:
 def catalogue_of(recorded: Recorded) -> tuple[Catalog, list[str]]:
     """A catalogue of the items of an answer as it saw them, and those whose vectors differ."""
     answer, ranking, vectors = recorded.answer, recorded.ranking, recorded.vectors
-    expected = _fingerprints(answer, ranking)
+    history = recorded.history
+    expected = _fingerprints(history, ranking)
     known = {name: vectors[name] for name in expected if name in vectors}
     marks = fingerprints(np.stack(list(known.values()))).tolist() if known else []
     seen = dict(zip(known, marks, strict=True))
@@ -187,7 +205,7 @@ def catalogue_of(recorded: Recorded) -> tuple[Catalog, list[str]]:
     dim = max((len(vector) for vector in vectors.values()), default=1)
     catalog = Catalog(dim=dim)
     shown = {ranking.ids[place.index]: place for place in answer.places}
-    titles = {one.item_id: one.title for one in answer.user.met}
+    titles = {one.item_id: one.title for one in history.met}
     categories = dict(zip(ranking.ids, _categories(ranking), strict=True))
     items = [
         ItemView(
@@ -203,9 +221,9 @@ def catalogue_of(recorded: Recorded) -> tuple[Catalog, list[str]]:
     return catalog, changed
 
 
-def _fingerprints(answer: AnswerTrace, ranking: RankingTrace) -> dict[str, int]:
+def _fingerprints(history: HistoryTrace, ranking: RankingTrace) -> dict[str, int]:
     marks = unpacked(ranking.vectors, "<i8", count=len(ranking.ids)).tolist()
-    met = {one.item_id: one.vector for one in answer.user.met}
+    met = {one.item_id: one.vector for one in history.met}
     return met | dict(zip(ranking.ids, marks, strict=True))
 
 
@@ -271,11 +289,12 @@ def _admitted(answer: AnswerTrace) -> Admitted:
     )
 
 
-def _known(user: TracedUser, user_id: str, vectors: Vectors) -> Known:
-    met = tuple(_met(one, vectors) for one in user.met)
+def _known(recorded: Recorded) -> Known:
+    user, history = recorded.answer.user, recorded.history
+    met = tuple(_met(one, recorded.vectors) for one in history.met)
     return Known(
         view=UserView(
-            user_id=user_id,
+            user_id=recorded.answer.user_id,
             version=user.version,
             timestamp_ms=user.timestamp_ms,
             log_time_ms=user.log_time_ms,
@@ -291,7 +310,9 @@ def _known(user: TracedUser, user_id: str, vectors: Vectors) -> Known:
             embedding_version=user.embedding_version,
         ),
         met=met,
-        taste=Taste(mean=NO_VECTOR if user.has_taste else None, category_share=user.category_share),
+        taste=Taste(
+            mean=NO_VECTOR if user.has_taste else None, category_share=history.category_share
+        ),
         activity=Activity(
             views_5min=user.views_5m,
             clicks_5min=user.clicks_5m,

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
+from weakref import WeakKeyDictionary
+from zlib import compress
 
 import numpy as np
 import orjson
@@ -11,9 +13,11 @@ import orjson
 from domain.candidates import Rows
 from domain.experiments import Assignment
 from domain.ranking_features import FEATURES
-from domain.taste import Met
+from domain.taste import Met, Taste
+from schemas.codec import encode
 from schemas.types import (
     AnswerTrace,
+    HistoryTrace,
     Interaction,
     RankingTrace,
     TracedArm,
@@ -32,6 +36,7 @@ from serving.stages.shortlist import Floats, Shortlist
 from serving.trace import Trace
 
 DIGEST_BYTES = 16
+FASTEST = 1
 # Ways to shape an answer, by the name under which traces know them.
 SHAPES: Mapping[str, Callable[[Chosen, Catalog, Trace], dict[str, Any]]] = {
     "personalize": answer.body,
@@ -90,7 +95,29 @@ def latency_of(shape: str, made: Mapping[str, Any]) -> float:
     return float(said if shape == "personalize" else said["total"])
 
 
-def answer_trace(taken: Taken, catalog: Catalog, going: Going) -> AnswerTrace:
+class Histories:
+    """What users did lately, written down once for as long as it is the same taste.
+
+    A taste is remembered over requests, and to write it down is half of the work of a trace.
+    """
+
+    def __init__(self) -> None:
+        self._written: WeakKeyDictionary[Taste, tuple[int, bytes]] = WeakKeyDictionary()
+
+    def of(self, known: Known, catalog: Catalog) -> bytes:
+        """The record of a user's history, deflated."""
+        version, stored = self._written.get(known.taste, (-1, b""))
+        # Titles are the catalogue's, and may have changed.
+        if version != catalog.entries_version:
+            made = HistoryTrace(
+                category_share=known.taste.category_share, met=tuple(_met(known, catalog))
+            )
+            stored = compress(encode(made), FASTEST)
+            self._written[known.taste] = (catalog.entries_version, stored)
+        return stored
+
+
+def answer_trace(taken: Taken, catalog: Catalog, going: Going, histories: Histories) -> AnswerTrace:
     """The record of an answer."""
     chosen, beliefs = taken.chosen, taken.chosen.tried.beliefs
     admitted, arms = chosen.admitted, chosen.tried.beliefs.arms
@@ -110,7 +137,8 @@ def answer_trace(taken: Taken, catalog: Catalog, going: Going) -> AnswerTrace:
         latency_ms=latency_of(taken.shape, taken.made),
         steps=_steps(taken.trace),
         catalogue_version=taken.catalogue_version,
-        user=_user(chosen.known, catalog),
+        user=_user(chosen.known),
+        history=histories.of(chosen.known, catalog),
         segment=chosen.tried.segment,
         alpha=packed(arms.alpha, "<f8"),
         beta=packed(arms.beta, "<f8"),
@@ -177,7 +205,7 @@ def _steps(trace: Trace) -> str:
     return orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
-def _user(known: Known, catalog: Catalog) -> TracedUser:
+def _user(known: Known) -> TracedUser:
     view, activity = known.view, known.activity
     return TracedUser(
         version=view.version,
@@ -199,8 +227,6 @@ def _user(known: Known, catalog: Catalog) -> TracedUser:
         events_24h=activity.events_24h,
         interactions=activity.interactions,
         last_event_ms=activity.last_event_ms,
-        category_share=known.taste.category_share,
-        met=tuple(_met(known, catalog)),
     )
 
 
@@ -214,7 +240,7 @@ def _met(known: Known, catalog: Catalog) -> Iterator[TracedMet]:
         entry = catalog.entries[row] if row is not None else None
         yield TracedMet(
             item_id=one.item_id,
-            event_id=next(event.event_id for event in recent if _same(event, one)),
+            event=event_mark(next(event.event_id for event in recent if _same(event, one))),
             action=one.action,
             at_ms=one.at_ms,
             category=one.category,
@@ -222,6 +248,15 @@ def _met(known: Known, catalog: Catalog) -> Iterator[TracedMet]:
             title=entry.title if entry else None,
             vector=0 if one.vector is None else next(marks),
         )
+
+
+def event_mark(event_id: str) -> int:
+    """By which an event is known again; the ids themselves are long.
+
+    >>> event_mark("e-1") == event_mark("e-2")
+    False
+    """
+    return int.from_bytes(digest_of(event_id.encode())[:8], "little", signed=True)
 
 
 def _same(event: Interaction, met: Met) -> bool:

@@ -15,9 +15,10 @@ from domain.emotion import PROTOTYPES
 from domain.ranking_features import FEATURES, RankedItems, RankedUser, feature_matrix
 from domain.supposed_mood import pace_of, state_of
 from domain.taste import Taste, taste_of
-from schemas.types import AnswerTrace
+from schemas.types import HistoryTrace
 from serving.evidence.packing import unpacked
 from serving.evidence.retelling import Floats, Recorded, Supposed, Told, tell
+from serving.evidence.taking import event_mark
 from serving.situation import mood_of
 from serving.stages.admit import Admitted
 from serving.stages.context import Known
@@ -142,8 +143,7 @@ def _feeling(told: Told, emotion: Mapping[str, Any] | str) -> Callable[[Known], 
 
 async def _without(told: Told, event: str, means: Means) -> tuple[Supposed, list[str]]:
     """The user without an event, and the ranking that follows."""
-    answer = told.recorded.answer
-    left = left_of(answer, event)
+    left = left_of(told.recorded.history, event)
     known = told.chosen.known
     met = tuple(one for one, stays in zip(known.met, left, strict=True) if stays)
     made_ms = told.recorded.ranking.made_ms
@@ -160,10 +160,11 @@ async def _without(told: Told, event: str, means: Means) -> tuple[Supposed, list
     return Supposed(known=lambda _: changed, shortlist=lambda _: ranked), notes
 
 
-def left_of(answer: AnswerTrace, event: str) -> list[bool]:
-    """Which of the recent events stay when one, or all of one item, are taken away."""
-    by_id = [one.event_id != event for one in answer.user.met]
-    left = by_id if not all(by_id) else [one.item_id != event for one in answer.user.met]
+def left_of(history: HistoryTrace, event: str) -> list[bool]:
+    """Which of the recent events stay: all but the one of this id, or else all but an item's."""
+    mark = event_mark(event)
+    by_id = [one.event != mark for one in history.met]
+    left = by_id if not all(by_id) else [one.item_id != event for one in history.met]
     if all(left):
         raise NoSuchEventError(event)
     return left

@@ -17,7 +17,7 @@ from serving.breaker import Breaker, DependencyUnavailableError
 from serving.catalog import Catalog
 from serving.deadline import Deadline
 from serving.errors import ApiError, shown, unavailable
-from serving.evidence.retelling import Floats, Recorded, items_of, replay, tell
+from serving.evidence.retelling import Floats, Recorded, history_of, items_of, replay, tell
 from serving.evidence.what_if import Compared, Means, NoSuchEventError, compared
 from serving.explain.facts import Case, facts_of, machine_trace, seen_by
 from serving.explain.present import PresentState
@@ -151,11 +151,8 @@ class Explainer:
         if ranking is None:
             notes.append("the ranking of the answer is kept no more")
             return None
-        return Recorded(
-            answer=answer,
-            ranking=ranking,
-            vectors=vectors_of(self.catalog, items_of(answer, ranking)),
-        )
+        ids = items_of(history_of(answer), ranking)
+        return Recorded(answer=answer, ranking=ranking, vectors=vectors_of(self.catalog, ids))
 
     async def _divided(self, case: Case) -> Mapping[str, float]:
         """By what the ranker's part is divided: as the model that scored it says, if it can."""
@@ -320,5 +317,5 @@ def no_such_event(event: str) -> ApiError:
         message=f"what_if.without_event is {shown(event)}, which is no recent event of the answer, "
         "nor an item of one",
         field="what_if.without_event",
-        hint="include_trace lists the recent events under user.recent",
+        hint="give an event_id, or an item_id that include_trace lists under trace.context.recent",
     )

@@ -288,7 +288,7 @@ def machine_trace(case: Case, facts: Mapping[str, Any]) -> dict[str, Any]:
             "segment": tried.segment,
             "cold_start": chosen.known.is_cold,
             "mood": _mood(case),
-            "recent": [_recent(one) for one in _met_of(case)],
+            "recent": [_recent(one) for one in chosen.known.met],
         },
         "candidates": {
             "found_by": ranked.sources[index],
@@ -369,22 +369,8 @@ def _mood(case: Case) -> dict[str, Any] | None:
     }
 
 
-def _met_of(case: Case) -> list[tuple[str | None, Met]]:
-    met = case.chosen.known.met
-    if case.recorded is None:
-        return [(None, one) for one in met]
-    events = [one.event_id for one in case.recorded.answer.user.met]
-    return list(zip(events, met, strict=True))
-
-
-def _recent(told: tuple[str | None, Met]) -> dict[str, Any]:
-    event_id, met = told
-    return {
-        "event_id": event_id,
-        "item_id": met.item_id,
-        "action": met.action,
-        "at": readable(met.at_ms),
-    }
+def _recent(one: Met) -> dict[str, Any]:
+    return {"item_id": one.item_id, "action": one.action, "at": readable(one.at_ms)}
 
 
 def _number(value: Any) -> float:

@@ -25,7 +25,7 @@ def test_topics_are_the_documents(
 
 
 def test_every_record_has_one_topic_or_is_kept_in_redis() -> None:
-    kept = {"AnswerTrace", "RankingTrace"}
+    kept = {"AnswerTrace", "RankingTrace", "HistoryTrace"}
     assert sorted(t.record.__name__ for t in topics.TOPICS) == sorted(
         kind.__name__ for kind in RECORD_NAMES if kind.__name__ not in kept
     )
