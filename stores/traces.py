@@ -8,9 +8,10 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from schemas.redis_keys import TRACE_ANSWER, TRACE_RANKING, TRACES
+from schemas.redis_keys import ITEM, TRACE_ANSWER, TRACE_RANKING, TRACES
 from stores.redis_server import RedisReader
 from stores.users import erased_key
+from stores.views import Vector, vector_of
 
 SOURCE = (Path(__file__).parent / "lua" / "trace.lua").read_text("utf-8")
 # The server's name for the script; no secret hangs on it.
@@ -78,6 +79,15 @@ class TraceStore(RedisReader):
             pipeline.mget(names)
             (found,) = await pipeline.execute()
         return [one for one in found if one is not None]
+
+    async def vectors(self, item_ids: Sequence[str]) -> dict[str, Vector]:
+        """The vectors that items have now; those that have one."""
+        async with self._asking() as pipeline:
+            for item_id in item_ids:
+                pipeline.hget(ITEM.of(item_id), "vector")
+            stored = await pipeline.execute()
+        found = {one: vector_of(raw, one) for one, raw in zip(item_ids, stored, strict=True)}
+        return {one: vector for one, vector in found.items() if vector is not None}
 
     async def _get(self, name: str) -> bytes | None:
         async with self._asking() as pipeline:

@@ -102,18 +102,29 @@ class EvidenceLog:
     async def run(self) -> None:
         """Write for ever."""
         while True:
-            taken = [await self._queue.get()]
-            while len(taken) < AT_ONCE and not self._queue.empty():
-                taken.append(self._queue.get_nowait())
-            await self._write(taken)
-            for _ in taken:
-                self._queue.task_done()
+            await self._write_with(await self._queue.get())
+
+    async def write_waiting(self) -> None:
+        """Write what waits now."""
+        while not self._queue.empty():
+            await self._write_with(self._queue.get_nowait())
 
     async def drain(self, *, timeout_s: float) -> None:
         """Wait until all is written, or the time is over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._queue.join()
+
+    async def _write_with(self, first: Taken) -> None:
+        """Write one, and others that wait."""
+        taken = [first]
+        while len(taken) < AT_ONCE and not self._queue.empty():
+            taken.append(self._queue.get_nowait())
+        try:
+            await self._write(taken)
+        finally:
+            for _ in taken:
+                self._queue.task_done()
 
     def _refusal(self) -> str:
         """Why an answer is left out, "" where it isn't."""

@@ -62,4 +62,6 @@ def fingerprints(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
     """
     words = np.ascontiguousarray(vectors, "<f4").view("<u8")
     # Overflow is what mixes: whole numbers of 64 bits go round.
-    return np.asarray((words @ (np.arange(words.shape[1], dtype="<u8") * EVEN + ODD)).view(np.int64))
+    return np.asarray(
+        (words @ (np.arange(words.shape[1], dtype="<u8") * EVEN + ODD)).view(np.int64)
+    )
