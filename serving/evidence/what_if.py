@@ -99,8 +99,8 @@ async def compared(
 
 
 HELD = (
-    "held the same: the candidates and their order, what rewards taught, also of the situation, the "
-    "draws of chance, the user's vectors, counts and visit"
+    "held the same: the candidates and their order, what rewards taught, also of the situation, "
+    "the draws of chance, the user's vectors, counts and visit"
 )
 
 

@@ -1,8 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
 from serving.evidence.packing import (
     fingerprints,
@@ -17,7 +20,7 @@ columns = st.sampled_from(KINDS).flatmap(lambda kind: arrays(kind, st.integers(0
 
 
 @given(columns)
-def test_what_is_packed_comes_back_bit_by_bit(column: np.ndarray) -> None:
+def test_what_is_packed_comes_back_bit_by_bit(column: NDArray[Any]) -> None:
     kind = column.dtype.str
     again = unpacked(packed(column, kind), kind, count=len(column))
     assert again.tobytes() == column.tobytes()
@@ -51,7 +54,7 @@ def test_another_count_is_refused() -> None:
 
 @given(arrays(np.float32, (3, 8)), st.integers(0, 7))
 def test_a_changed_number_changes_the_fingerprint_of_its_vector_alone(
-    vectors: np.ndarray, at: int
+    vectors: NDArray[Any], at: int
 ) -> None:
     other = vectors.copy()
     other.view(np.uint32)[1, at] ^= 1
