@@ -12,8 +12,8 @@ from domain.explanation import DONE
 Style = Literal["concise", "detailed", "conversational"]
 Facts = Mapping[str, Any]
 
-# What holds of nearly everything is no headline, unless nothing else is there.
-WEAK = frozenset({"rewards", "variety", "quality", "novelty", "ranker"})
+# What says little of this very item is no headline, unless nothing else is there.
+WEAK = frozenset({"rewards", "variety", "quality", "freshness", "novelty", "ranker"})
 # Below this a factor isn't put into a sentence.
 WORTH_A_SENTENCE = 0.05
 SENTENCES = {"concise": 1, "detailed": 12, "conversational": 3}

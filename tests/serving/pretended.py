@@ -263,11 +263,12 @@ class PretendedRanker(PretendedServer):
     """The model server: the prior under another name."""
 
     asked: list[Floats] = field(default_factory=list)
+    version: str = "ranker:1"
 
     async def rank(self, features: Floats) -> Ranking:
         self.asked.append(features)
         await self._answer("Triton")
-        return Ranking(scores=prior_network().score(features), model_version="ranker:1")
+        return Ranking(scores=prior_network().score(features), model_version=self.version)
 
     async def probe(self) -> None:
         await self._answer("Triton")

@@ -51,6 +51,12 @@ def wide_shop(count: int = ITEMS) -> list[ItemView]:
     ]
 
 
+def elsewhere(number: int) -> ItemView:
+    """An item whose vector is another now."""
+    vector = wide_shop()[number].vector
+    return item(f"i{number}", vector=None if vector is None else np.roll(vector, number + 1))
+
+
 def angry_state() -> EmotionState:
     """Frustrated, in a bad mood, and deciding."""
     return state_of(

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from serving.evidence.retelling import replay, tell
 from settings import Settings
-from stores.views import ItemView
 from tests.serving.evidence.answered import (
     BOLD,
     EAGER,
+    ITEMS,
     SURE,
     USERS,
     Answered,
+    elsewhere,
     one_arm,
     wide_shop,
 )
@@ -153,20 +154,14 @@ async def test_a_catalogue_that_has_changed_since_changes_nothing(answered: Answ
     await same_bytes(answered, sent)
 
 
-def elsewhere(one: ItemView) -> ItemView:
-    turn = int(one.item_id[1:])
-    return item(one.item_id, vector=None if one.vector is None else np.roll(one.vector, turn + 1))
-
-
 async def test_what_is_not_as_it_was_is_named(answered: Answered) -> None:
     varied = {"options": {"diversity_weight": 0.9, "include_explanation": True}}
     await answered.ask("warm", varied)
     first = answered.recorded().ranking.ids[0]
-    shop = {one.item_id: one for one in wide_shop()}
-    answered.service.catalog.apply([elsewhere(shop[first])], now_ms=NOW_MS)
+    answered.service.catalog.apply([elsewhere(int(first[1:]))], now_ms=NOW_MS)
     told = await tell(answered.recorded())
     assert told.changed == (first,)
-    answered.service.catalog.apply([elsewhere(one) for one in shop.values()], now_ms=NOW_MS)
+    answered.service.catalog.apply([elsewhere(number) for number in range(ITEMS)], now_ms=NOW_MS)
     again = await replay(answered.recorded())
     assert again.same is False
     assert f"the vector of {first} has changed since" in again.differences
