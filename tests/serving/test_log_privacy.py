@@ -25,6 +25,7 @@ from tests.serving.pretended import Outside
 USER, ITEM, SESSION = "ada.lovelace@example.org", "an-item-of-hers", "a-visit-of-hers"
 LIST = {"user_id": USER, "session_id": SESSION, "constraints": {"exclude_items": [ITEM]}}
 DEED = {"user_id": USER, "feedback": [{"item_id": ITEM, "action": "click"}]}
+WHY = {"user_id": USER, "item_id": ITEM}
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ async def everything(outside: Outside) -> list[int]:
             for server in (outside.online, outside.vectors, outside.memory, outside.limits):
                 server.away = away
             for headers in (*every_kind().values(), bearer(token(USER))):
-                for path, body in (("personalize", LIST), ("feedback", DEED)):
+                for path, body in (("personalize", LIST), ("feedback", DEED), ("explain", WHY)):
                     answer = await client.post(f"/v1/{path}", json=body, headers=headers)
                     statuses.append(answer.status_code)
                 looked = await client.get(f"/v1/debug/users/{USER}", headers=headers)
