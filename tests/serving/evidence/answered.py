@@ -11,11 +11,12 @@ from domain.emotion import EmotionState
 from domain.experiments import BUCKETS, Arm, Changes, Experiment, Experiments
 from domain.supposed_mood import state_of
 from schemas.codec import decode
-from schemas.types import AnswerTrace, RankingTrace
+from schemas.types import AnswerTrace, Impression, RankingTrace
 from serving.evidence.retelling import Recorded, Vectors, history_of, items_of
 from serving.evidence.taking import SHAPES
 from serving.requests import PersonalizeRequest
 from serving.service import Service
+from settings import Settings
 from stores.views import ItemView
 from tests.serving.pretended import (
     DIM,
@@ -28,12 +29,14 @@ from tests.serving.pretended import (
 )
 
 ITEMS = 150
+KEEPS_ALL = Settings.model_validate({"serving": {"traces_per_s": 10_000, "kept_feedback": 0}})
 
 
 def wide_shop(count: int = ITEMS) -> list[ItemView]:
-    """Many items anywhere, in seven categories, some of which moods care for."""
+    """Many items in seven categories, alike within them, some of which moods care for."""
     chance = np.random.default_rng(1)
-    vectors = chance.normal(size=(count, DIM)).astype(np.float32)
+    centres = chance.normal(size=(7, DIM))
+    vectors = (chance.normal(size=(count, DIM)) + centres[np.arange(count) % 7]).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     categories = ("mugs", "lamps", "premium", "short", "clear_cta", "comfort", None)
     return [
@@ -95,8 +98,9 @@ EAGER = {"options": {"exploration_rate": 0.6, "include_explanation": True}}
 class Answered:
     """A service that keeps traces, and what it sent."""
 
-    outside: Outside = field(default_factory=Outside)
+    outside: Outside = field(default_factory=lambda: Outside(settings=KEEPS_ALL))
     service: Service = field(init=False)
+    impression: Impression | None = None
 
     def __post_init__(self) -> None:
         for name, fields in USERS.items():
@@ -109,6 +113,7 @@ class Answered:
             known = {"weights": np.full(64, number / 900, np.float32)} if number % 2 else {}
             self.outside.posteriors.known[f"i{number}"] = posterior(1.0 + number, 20.0, **known)
         self.service = self.outside.service(shop)
+        self.service.catalog.set_trending([("i5", 9.0), ("i2", 8.0), ("i40", 7.0)])
 
     async def ask(
         self,
@@ -123,7 +128,7 @@ class Answered:
         """Send an answer, and see it written."""
         pipeline = replace(self.service.pipeline, experiments=experiments)
         asked = PersonalizeRequest.model_validate({"user_id": user_id, **(request or {})})
-        made, _ = await pipeline.personalize(
+        made, self.impression = await pipeline.personalize(
             asked, request_id=request_id, body=SHAPES[shape], degrade=degrade
         )
         await self.service.evidence.write_waiting()

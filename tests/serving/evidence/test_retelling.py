@@ -212,6 +212,8 @@ async def test_scores_draws_and_features_are_those_of_the_answer(answered: Answe
     ]
     places = answered.recorded().answer.places
     assert [slot.propensity for slot in chosen.slots] == [one.propensity for one in places]
+    assert answered.impression is not None
+    assert chosen.tried.features == answered.impression.context_features
     features = chosen.shortlist.evidence.features
     assert features is not None
     seen = {row.tobytes() for row in asked}
