@@ -117,7 +117,7 @@ async def test_a_users_traces_go_with_the_user(
     await write(traces, kept(1), kept(2), kept(3, user_id="other"))
     async with UserKeys(redis_url, timeout_ms=2_000) as keys:
         assert "traces:u" in {key.name for key in await keys.read("u")}
-        forgotten = replace(user_snapshot("u", 2), **purge)
+        forgotten = user_snapshot("u", 2, **purge)
         writer.write_users([forgotten])
         assert "traces:u" not in {key.name for key in await keys.read("u")}
     assert names(client) == {"trace:answer:r3", "trace:ranking:r3", "traces:other"}
