@@ -19,7 +19,11 @@ async def recorded(store: TraceStore, request_id: str) -> Recorded:
     answer = _read(await store.answer(request_id), AnswerTrace, "answer", request_id)
     key = answer.ranking
     ranking = _read(await store.ranking(key), RankingTrace, "ranking", key)
-    vectors = await store.vectors(items_of(history_of(answer), ranking))
+    try:
+        history = history_of(answer)
+    except DecodeError as error:
+        raise unreadable("answer", request_id, error) from error
+    vectors = await store.vectors(items_of(history, ranking))
     return Recorded(answer=answer, ranking=ranking, vectors=vectors)
 
 
@@ -32,7 +36,12 @@ def _read(stored: bytes | None, kind: type[Trace], name: str, key: str) -> Trace
     try:
         return decode(stored, kind)
     except DecodeError as error:
-        raise NotKeptError(
-            f"the trace of {name} {key} can't be read ({error}); replay it with the release that "
-            "wrote it"
-        ) from error
+        raise unreadable(name, key, error) from error
+
+
+def unreadable(name: str, key: str, error: DecodeError) -> NotKeptError:
+    """The error of a record that is there, and isn't one that this release knows."""
+    return NotKeptError(
+        f"the trace of {name} {key} can't be read ({error}); replay it with the release that wrote "
+        "it"
+    )

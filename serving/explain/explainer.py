@@ -127,7 +127,9 @@ class Explainer:
             self.metrics.fallbacks.labels(f"explain:{error.dependency}_unavailable").inc()
             notes.append(f"what was kept can't be read: {error}")
             return None
-        for one in stored:
+        # To read a record takes a while, and most of a user's don't have the item's id anywhere.
+        sought = (one for one in stored if named or request.item_id.encode() in one)
+        for one in sought:
             answer = _read(one, AnswerTrace)
             if answer and answer.user_id == user_id and (named or request.item_id in _ids(answer)):
                 return answer
@@ -151,7 +153,11 @@ class Explainer:
         if ranking is None:
             notes.append("the ranking of the answer is kept no more")
             return None
-        ids = items_of(history_of(answer), ranking)
+        try:
+            ids = items_of(history_of(answer), ranking)
+        except DecodeError as error:
+            notes.append(f"what was kept of the user's history can't be read: {error.reason}")
+            return None
         return Recorded(answer=answer, ranking=ranking, vectors=vectors_of(self.catalog, ids))
 
     async def _divided(self, case: Case) -> Mapping[str, float]:

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from freshet.__main__ import build
+from schemas.codec import encode
 from stores import traces
 from stores.views import Vector
 from tests.serving.evidence.answered import EAGER, Answered, elsewhere
@@ -95,3 +96,12 @@ def test_what_another_release_wrote_is_told(answered: Answered) -> None:
     done = replay("r1")
     assert done.exit_code == 1
     assert "replay it with the release that wrote it" in done.stderr
+
+
+def test_a_damaged_history_is_told(answered: Answered) -> None:
+    damaged = replace(answered.recorded().answer, history=b"no history")
+    kept = answered.outside.traces.answers["r1"]
+    answered.outside.traces.answers["r1"] = replace(kept, answer=encode(damaged))
+    done = replay("r1")
+    assert done.exit_code == 1
+    assert "the trace of answer r1 can't be read (corrupt: the history isn't" in done.stderr

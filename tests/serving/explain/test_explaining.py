@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from schemas.codec import decode, encode
+from schemas.types import AnswerTrace, RankingTrace
 from serving.app import create_app
 from settings import Settings
 from tests.serving.evidence.answered import EAGER, SURE, Answered, elsewhere
@@ -219,6 +221,37 @@ async def test_a_trace_of_another_release_counts_as_not_kept(
     other = kept.answer[:2] + bytes(8) + kept.answer[10:]
     answered.outside.traces.answers["r1"] = replace(kept, answer=other)
     assert (await explain(client, "warm", "i8"))["basis"] == "present_state"
+
+
+async def test_a_damaged_history_counts_as_not_kept(
+    answered: Answered, client: httpx.AsyncClient
+) -> None:
+    await answered.ask("warm", SURE)
+    kept = answered.outside.traces.answers["r1"]
+    damaged = replace(answered.recorded().answer, history=b"no history")
+    answered.outside.traces.answers["r1"] = replace(kept, answer=encode(damaged))
+    told = await explain(client, "warm", "i8")
+    assert told["basis"] == "present_state"
+    assert told["notes"][0] == "what was kept of the user's history can't be read: corrupt"
+
+
+async def test_only_records_that_may_have_the_item_are_read(
+    answered: Answered, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        await answered.ask("warm", {"constraints": {"count": 1}}, request_id=f"r{number}")
+    await answered.ask("warm", SURE, request_id="r3")
+    read = []
+
+    def counting(stored: bytes, kind: type[Any]) -> Any:
+        read.append(kind)
+        return decode(stored, kind)
+
+    monkeypatch.setattr("serving.explain.explainer.decode", counting)
+    shown = [one for one in items_of(answered, "r3") if one not in items_of(answered, "r0")]
+    assert (await explain(client, "warm", shown[-1]))["request_id"] == "r3"
+    assert (await explain(client, "warm", "i149"))["basis"] == "present_state"
+    assert read == [AnswerTrace, RankingTrace]
 
 
 async def test_items_that_have_changed_since_are_said(
