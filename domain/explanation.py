@@ -22,9 +22,13 @@ DONE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What is known of one shown item. Places count from 1."""
+    """What is known of one shown item. Places count from 1.
+
+    `source` is what put it into the list, `found_by` what brought it among the candidates.
+    """
 
     source: CandidateSource
+    found_by: CandidateSource | None = None
     similar_title: str | None = None
     similar_action: str = "view"
     similarity: float = 0.0
@@ -52,7 +56,7 @@ def explain(evidence: Evidence) -> Explanation:
     """
     reasons = _reasons(evidence)
     if evidence.source == "exploration":
-        reasons.insert(0, ("exploration", "Something new to try"))
+        reasons.append(("exploration", "Something new to try"))
     if not reasons:
         reasons.append((evidence.source, "Chosen from the catalogue for you"))
     return Explanation(primary_reason=reasons[0][1], signals=tuple(signal for signal, _ in reasons))
@@ -60,11 +64,15 @@ def explain(evidence: Evidence) -> Explanation:
 
 def _reasons(evidence: Evidence) -> list[tuple[str, str]]:
     reasons = []
+    if evidence.found_by == "repeat":
+        reasons.append(("bought_again", "You buy it again and again"))
     if evidence.similar_title and evidence.similarity >= SIMILAR:
         done = DONE.get(evidence.similar_action, "met")
         reasons.append(
             (f"{_past(done)}_similar", f"Similar to {evidence.similar_title}, which you {done}")
         )
+    if evidence.found_by == "neighbour":
+        reasons.append(("met_together", "Often met together with what you looked at lately"))
     if evidence.category and evidence.category_share >= HABIT:
         interest = f"Based on your recent interest in {evidence.category}"
         reasons.append(("category_match", interest))

@@ -32,6 +32,7 @@ LEFT_OUT: Mapping[str, str] = {
     "python_gc_objects_collected_total": "the number of collections says enough",
     "python_gc_objects_uncollectable_total": "the number of collections says enough",
     "freshet_writers_batch_size": "write times and rates say enough",
+    "freshet_hedges_total": "off unless serving.hedge_share is set; calls by outcome are shown",
 }
 
 
@@ -115,6 +116,12 @@ ROWS = (
                 *(quantile(one, HTTP, where=f"{HERE}, {LISTS}") for one in QUANTILES),
             ),
             panel("Answers by status", "reqps", per_second(f"{HTTP}_count", "status")),
+            panel(
+                "Background work that failed",
+                "ops",
+                per_second("freshet_background_faults_total", "work"),
+                says="a fault of the program; it is begun again a second later",
+            ),
             panel(
                 "Fallbacks",
                 "ops",
@@ -243,6 +250,12 @@ ROWS = (
             ),
             panel("Impressions", "ops", per_second("freshet_impressions_total", "outcome")),
             panel("Impressions that wait", "short", now("freshet_impression_queue", "instance")),
+            panel(
+                "Answers whose making is kept",
+                "ops",
+                per_second("freshet_traces_total", "outcome"),
+                says="to explain and replay them; left out: too_many, full, changed, failed, erased",
+            ),
         ),
     ),
     Row(

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from schemas import avro_parts as avro
 from schemas.types import (
+    AnswerTrace,
     Availability,
     BanditPosterior,
     BanditUpdate,
@@ -16,6 +17,7 @@ from schemas.types import (
     EmbeddingUpdate,
     EventType,
     Exposure,
+    HistoryTrace,
     Impression,
     Interaction,
     ItemEngagement,
@@ -26,8 +28,13 @@ from schemas.types import (
     ItemPopularity,
     ItemSignal,
     ItemSnapshot,
+    RankingTrace,
     ShownItem,
     SignalPayload,
+    TracedArm,
+    TracedMet,
+    TracedPlace,
+    TracedUser,
     Trigger,
     UserEvent,
     UserSnapshot,
@@ -1264,6 +1271,378 @@ def _read_item_engagement(data: bytes, at: int) -> tuple[ItemEngagement, int]:
     ), at
 
 
+def _write_traced_arm(value: TracedArm) -> bytes:
+    return b"".join(
+        (
+            avro.text(value.experiment_id),
+            avro.text(value.arm),
+            avro.boolean(value.forced),
+            avro.text(value.posteriors),
+            avro.NULL
+            if value.exploration_rate is None
+            else avro.PRESENT + avro.double(value.exploration_rate),
+            avro.NULL
+            if value.diversity_weight is None
+            else avro.PRESENT + avro.double(value.diversity_weight),
+            avro.NULL if value.policy is None else avro.PRESENT + avro.text(value.policy),
+        )
+    )
+
+
+def _read_traced_arm(data: bytes, at: int) -> tuple[TracedArm, int]:
+    experiment_id, at = avro.read_text(data, at)
+    arm, at = avro.read_text(data, at)
+    forced, at = avro.read_boolean(data, at)
+    posteriors, at = avro.read_text(data, at)
+    exploration_rate, at = (
+        (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_double)
+    )
+    diversity_weight, at = (
+        (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_double)
+    )
+    policy, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
+    return TracedArm(
+        experiment_id=experiment_id,
+        arm=arm,
+        forced=forced,
+        posteriors=posteriors,
+        exploration_rate=exploration_rate,
+        diversity_weight=diversity_weight,
+        policy=policy,
+    ), at
+
+
+def _write_traced_user(value: TracedUser) -> bytes:
+    return b"".join(
+        (
+            avro.long(value.version),
+            avro.long(value.log_time_ms),
+            avro.long(value.timestamp_ms),
+            avro.boolean(value.consent),
+            avro.NULL if value.session_id is None else avro.PRESENT + avro.text(value.session_id),
+            avro.long(value.session_start_ms),
+            avro.int_(value.session_interactions),
+            avro.NULL if value.device_type is None else avro.PRESENT + avro.text(value.device_type),
+            avro.NULL if value.country is None else avro.PRESENT + avro.text(value.country),
+            avro.blob(value.emotion),
+            avro.boolean(value.has_vector),
+            avro.long(value.embedding_version),
+            avro.boolean(value.has_taste),
+            avro.int_(value.views_5m),
+            avro.int_(value.clicks_5m),
+            avro.int_(value.events_1h),
+            avro.int_(value.events_24h),
+            avro.long(value.interactions),
+            avro.NULL
+            if value.last_event_ms is None
+            else avro.PRESENT + avro.long(value.last_event_ms),
+        )
+    )
+
+
+def _read_traced_user(data: bytes, at: int) -> tuple[TracedUser, int]:
+    version, at = avro.read_long(data, at)
+    log_time_ms, at = avro.read_long(data, at)
+    timestamp_ms, at = avro.read_long(data, at)
+    consent, at = avro.read_boolean(data, at)
+    session_id, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
+    session_start_ms, at = avro.read_long(data, at)
+    session_interactions, at = avro.read_long(data, at)
+    device_type, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
+    country, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
+    emotion, at = avro.read_blob(data, at)
+    has_vector, at = avro.read_boolean(data, at)
+    embedding_version, at = avro.read_long(data, at)
+    has_taste, at = avro.read_boolean(data, at)
+    views_5m, at = avro.read_long(data, at)
+    clicks_5m, at = avro.read_long(data, at)
+    events_1h, at = avro.read_long(data, at)
+    events_24h, at = avro.read_long(data, at)
+    interactions, at = avro.read_long(data, at)
+    last_event_ms, at = (
+        (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_long)
+    )
+    return TracedUser(
+        version=version,
+        log_time_ms=log_time_ms,
+        timestamp_ms=timestamp_ms,
+        consent=consent,
+        session_id=session_id,
+        session_start_ms=session_start_ms,
+        session_interactions=session_interactions,
+        device_type=device_type,
+        country=country,
+        emotion=emotion,
+        has_vector=has_vector,
+        embedding_version=embedding_version,
+        has_taste=has_taste,
+        views_5m=views_5m,
+        clicks_5m=clicks_5m,
+        events_1h=events_1h,
+        events_24h=events_24h,
+        interactions=interactions,
+        last_event_ms=last_event_ms,
+    ), at
+
+
+def _write_traced_place(value: TracedPlace) -> bytes:
+    return b"".join(
+        (
+            avro.text(value.item_id),
+            avro.int_(value.index),
+            avro.double(value.propensity),
+            avro.boolean(value.explored),
+            avro.int_(value.belief),
+            avro.boolean(value.shown),
+            avro.text(value.title),
+            avro.NULL if value.category is None else avro.PRESENT + avro.text(value.category),
+            avro.NULL if value.price is None else avro.PRESENT + avro.double(value.price),
+            avro.NULL if value.image_url is None else avro.PRESENT + avro.text(value.image_url),
+            avro.int_(value.trending),
+            avro.int_(value.popular),
+            avro.NULL if value.written is None else avro.PRESENT + avro.text(value.written),
+        )
+    )
+
+
+def _read_traced_place(data: bytes, at: int) -> tuple[TracedPlace, int]:
+    item_id, at = avro.read_text(data, at)
+    index, at = avro.read_long(data, at)
+    propensity, at = avro.read_double(data, at)
+    explored, at = avro.read_boolean(data, at)
+    belief, at = avro.read_long(data, at)
+    shown, at = avro.read_boolean(data, at)
+    title, at = avro.read_text(data, at)
+    category, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
+    price, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_double)
+    image_url, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
+    trending, at = avro.read_long(data, at)
+    popular, at = avro.read_long(data, at)
+    written, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
+    return TracedPlace(
+        item_id=item_id,
+        index=index,
+        propensity=propensity,
+        explored=explored,
+        belief=belief,
+        shown=shown,
+        title=title,
+        category=category,
+        price=price,
+        image_url=image_url,
+        trending=trending,
+        popular=popular,
+        written=written,
+    ), at
+
+
+def _write_answer_trace(value: AnswerTrace) -> bytes:
+    return b"".join(
+        (
+            avro.text(value.request_id),
+            avro.text(value.user_id),
+            avro.text(value.shape),
+            avro.blob(value.digest),
+            avro.text(value.request),
+            avro.long(value.now_ms),
+            avro.text(value.policy),
+            avro.double(value.policy_weight),
+            avro.array(value.arms, _write_traced_arm),
+            avro.text(value.ranking),
+            avro.boolean(value.cached),
+            avro.array(value.fallbacks, avro.text),
+            avro.double(value.latency_ms),
+            avro.text(value.steps),
+            avro.long(value.catalogue_version),
+            _write_traced_user(value.user),
+            avro.blob(value.history),
+            avro.text(value.segment),
+            avro.blob(value.alpha),
+            avro.blob(value.beta),
+            avro.blob(value.context_logits),
+            avro.blob(value.versions),
+            avro.NULL if value.lacking is None else avro.PRESENT + avro.text(value.lacking),
+            avro.array(value.places, _write_traced_place),
+        )
+    )
+
+
+def _read_answer_trace(data: bytes, at: int) -> tuple[AnswerTrace, int]:
+    request_id, at = avro.read_text(data, at)
+    user_id, at = avro.read_text(data, at)
+    shape, at = avro.read_text(data, at)
+    digest, at = avro.read_blob(data, at)
+    request, at = avro.read_text(data, at)
+    now_ms, at = avro.read_long(data, at)
+    policy, at = avro.read_text(data, at)
+    policy_weight, at = avro.read_double(data, at)
+    arms, at = avro.read_array(data, at, _read_traced_arm)
+    ranking, at = avro.read_text(data, at)
+    cached, at = avro.read_boolean(data, at)
+    fallbacks, at = avro.read_array(data, at, avro.read_text)
+    latency_ms, at = avro.read_double(data, at)
+    steps, at = avro.read_text(data, at)
+    catalogue_version, at = avro.read_long(data, at)
+    user, at = _read_traced_user(data, at)
+    history, at = avro.read_blob(data, at)
+    segment, at = avro.read_text(data, at)
+    alpha, at = avro.read_blob(data, at)
+    beta, at = avro.read_blob(data, at)
+    context_logits, at = avro.read_blob(data, at)
+    versions, at = avro.read_blob(data, at)
+    lacking, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
+    places, at = avro.read_array(data, at, _read_traced_place)
+    return AnswerTrace(
+        request_id=request_id,
+        user_id=user_id,
+        shape=shape,
+        digest=digest,
+        request=request,
+        now_ms=now_ms,
+        policy=policy,
+        policy_weight=policy_weight,
+        arms=arms,
+        ranking=ranking,
+        cached=cached,
+        fallbacks=fallbacks,
+        latency_ms=latency_ms,
+        steps=steps,
+        catalogue_version=catalogue_version,
+        user=user,
+        history=history,
+        segment=segment,
+        alpha=alpha,
+        beta=beta,
+        context_logits=context_logits,
+        versions=versions,
+        lacking=lacking,
+        places=places,
+    ), at
+
+
+def _write_ranking_trace(value: RankingTrace) -> bytes:
+    return b"".join(
+        (
+            avro.long(value.made_ms),
+            avro.long(value.at_ms),
+            avro.text(value.model_version),
+            avro.boolean(value.cold),
+            avro.array(value.ids, avro.text),
+            avro.array(value.source_names, avro.text),
+            avro.blob(value.sources),
+            avro.array(value.category_names, avro.text),
+            avro.blob(value.categories),
+            avro.blob(value.scores),
+            avro.blob(value.freshness),
+            avro.blob(value.price_affinity),
+            avro.blob(value.prices),
+            avro.blob(value.novel),
+            avro.blob(value.reserve),
+            avro.mapping(value.traits, avro.blob),
+            avro.blob(value.vectors),
+            avro.array(value.feature_names, avro.text),
+            avro.array(value.features, avro.blob),
+        )
+    )
+
+
+def _read_ranking_trace(data: bytes, at: int) -> tuple[RankingTrace, int]:
+    made_ms, at = avro.read_long(data, at)
+    at_ms, at = avro.read_long(data, at)
+    model_version, at = avro.read_text(data, at)
+    cold, at = avro.read_boolean(data, at)
+    ids, at = avro.read_array(data, at, avro.read_text)
+    source_names, at = avro.read_array(data, at, avro.read_text)
+    sources, at = avro.read_blob(data, at)
+    category_names, at = avro.read_array(data, at, avro.read_text)
+    categories, at = avro.read_blob(data, at)
+    scores, at = avro.read_blob(data, at)
+    freshness, at = avro.read_blob(data, at)
+    price_affinity, at = avro.read_blob(data, at)
+    prices, at = avro.read_blob(data, at)
+    novel, at = avro.read_blob(data, at)
+    reserve, at = avro.read_blob(data, at)
+    traits, at = avro.read_mapping(data, at, avro.read_blob)
+    vectors, at = avro.read_blob(data, at)
+    feature_names, at = avro.read_array(data, at, avro.read_text)
+    features, at = avro.read_array(data, at, avro.read_blob)
+    return RankingTrace(
+        made_ms=made_ms,
+        at_ms=at_ms,
+        model_version=model_version,
+        cold=cold,
+        ids=ids,
+        source_names=source_names,
+        sources=sources,
+        category_names=category_names,
+        categories=categories,
+        scores=scores,
+        freshness=freshness,
+        price_affinity=price_affinity,
+        prices=prices,
+        novel=novel,
+        reserve=reserve,
+        traits=traits,
+        vectors=vectors,
+        feature_names=feature_names,
+        features=features,
+    ), at
+
+
+def _write_traced_met(value: TracedMet) -> bytes:
+    return b"".join(
+        (
+            avro.text(value.item_id),
+            avro.long(value.event),
+            avro.text(value.action),
+            avro.long(value.at_ms),
+            avro.NULL if value.category is None else avro.PRESENT + avro.text(value.category),
+            avro.NULL if value.price is None else avro.PRESENT + avro.double(value.price),
+            avro.NULL if value.title is None else avro.PRESENT + avro.text(value.title),
+            avro.long(value.vector),
+        )
+    )
+
+
+def _read_traced_met(data: bytes, at: int) -> tuple[TracedMet, int]:
+    item_id, at = avro.read_text(data, at)
+    event, at = avro.read_long(data, at)
+    action, at = avro.read_text(data, at)
+    at_ms, at = avro.read_long(data, at)
+    category, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
+    price, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_double)
+    title, at = (None, at + 1) if data[at] == 0 else avro.read_some(data, at, avro.read_text)
+    vector, at = avro.read_long(data, at)
+    return TracedMet(
+        item_id=item_id,
+        event=event,
+        action=action,
+        at_ms=at_ms,
+        category=category,
+        price=price,
+        title=title,
+        vector=vector,
+    ), at
+
+
+def _write_history_trace(value: HistoryTrace) -> bytes:
+    return b"".join(
+        (
+            avro.mapping(value.category_share, avro.double),
+            avro.array(value.met, _write_traced_met),
+        )
+    )
+
+
+def _read_history_trace(data: bytes, at: int) -> tuple[HistoryTrace, int]:
+    category_share, at = avro.read_mapping(data, at, avro.read_double)
+    met, at = avro.read_array(data, at, _read_traced_met)
+    return HistoryTrace(
+        category_share=category_share,
+        met=met,
+    ), at
+
+
 BINARY: Mapping[type[Any], Binary] = {
     UserEvent: Binary(_write_user_event, _read_user_event),
     ItemEvent: Binary(_write_item_event, _read_item_event),
@@ -1279,4 +1658,7 @@ BINARY: Mapping[type[Any], Binary] = {
     ItemPair: Binary(_write_item_pair, _read_item_pair),
     ItemNeighbors: Binary(_write_item_neighbors, _read_item_neighbors),
     ItemEngagement: Binary(_write_item_engagement, _read_item_engagement),
+    AnswerTrace: Binary(_write_answer_trace, _read_answer_trace),
+    RankingTrace: Binary(_write_ranking_trace, _read_ranking_trace),
+    HistoryTrace: Binary(_write_history_trace, _read_history_trace),
 }

@@ -176,6 +176,27 @@ RATE_LIMIT_TOTAL = RedisKey(
     ttl_s=10,
     holds="the same, of all users of a tier at an endpoint",
 )
+TRACE_ANSWER = RedisKey(
+    pattern="trace:answer:{}",
+    kind="string",
+    ttl_s=15 * MINUTE_S,
+    holds="AnswerTrace of a request, as Avro; the lifetime is serving.traces_s",
+)
+TRACE_RANKING = RedisKey(
+    pattern="trace:ranking:{}",
+    kind="string",
+    ttl_s=18 * MINUTE_S,
+    holds="RankingTrace, as Avro, by the first request that was answered from it; lives for "
+    "serving.traces_s and as long as rankings are remembered",
+)
+TRACES = RedisKey(
+    pattern="traces:{}",
+    kind="sorted set",
+    ttl_s=18 * MINUTE_S,
+    max_size=64,
+    holds="the keys of a user's traces by the time of the request in ms; what is one too many is "
+    "deleted with its key",
+)
 WRITERS_MARK = RedisKey(
     pattern="writers:mark",
     kind="string",

@@ -35,6 +35,9 @@ NAMES = (
     "item_pair",
     "item_neighbors",
     "item_engagement",
+    "answer_trace",
+    "ranking_trace",
+    "history_trace",
 )
 
 

@@ -1155,6 +1155,401 @@ class ItemEngagement:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracedArm:
+    """An experiment's arm, with what it changed then."""
+
+    experiment_id: str
+    arm: str
+    forced: bool
+    posteriors: str
+    exploration_rate: float | None = None
+    diversity_weight: float | None = None
+    policy: str | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "experiment_id": self.experiment_id,
+            "arm": self.arm,
+            "forced": self.forced,
+            "posteriors": self.posteriors,
+            "exploration_rate": self.exploration_rate,
+            "diversity_weight": self.diversity_weight,
+            "policy": self.policy,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            experiment_id=record["experiment_id"],
+            arm=record["arm"],
+            forced=record["forced"],
+            posteriors=record["posteriors"],
+            exploration_rate=record["exploration_rate"],
+            diversity_weight=record["diversity_weight"],
+            policy=record["policy"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracedUser:
+    """The user as the stages saw them."""
+
+    version: int
+    log_time_ms: int
+    timestamp_ms: int
+    consent: bool
+    session_id: str | None = None
+    session_start_ms: int
+    session_interactions: int
+    device_type: str | None = None
+    country: str | None = None
+    emotion: bytes
+    has_vector: bool
+    embedding_version: int
+    has_taste: bool
+    views_5m: int
+    clicks_5m: int
+    events_1h: int
+    events_24h: int
+    interactions: int
+    last_event_ms: int | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "version": self.version,
+            "log_time_ms": self.log_time_ms,
+            "timestamp_ms": self.timestamp_ms,
+            "consent": self.consent,
+            "session_id": self.session_id,
+            "session_start_ms": self.session_start_ms,
+            "session_interactions": self.session_interactions,
+            "device_type": self.device_type,
+            "country": self.country,
+            "emotion": self.emotion,
+            "has_vector": self.has_vector,
+            "embedding_version": self.embedding_version,
+            "has_taste": self.has_taste,
+            "views_5m": self.views_5m,
+            "clicks_5m": self.clicks_5m,
+            "events_1h": self.events_1h,
+            "events_24h": self.events_24h,
+            "interactions": self.interactions,
+            "last_event_ms": self.last_event_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            version=record["version"],
+            log_time_ms=record["log_time_ms"],
+            timestamp_ms=record["timestamp_ms"],
+            consent=record["consent"],
+            session_id=record["session_id"],
+            session_start_ms=record["session_start_ms"],
+            session_interactions=record["session_interactions"],
+            device_type=record["device_type"],
+            country=record["country"],
+            emotion=record["emotion"],
+            has_vector=record["has_vector"],
+            embedding_version=record["embedding_version"],
+            has_taste=record["has_taste"],
+            views_5m=record["views_5m"],
+            clicks_5m=record["clicks_5m"],
+            events_1h=record["events_1h"],
+            events_24h=record["events_24h"],
+            interactions=record["interactions"],
+            last_event_ms=record["last_event_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracedPlace:
+    """A place of the list, and what was shown there."""
+
+    item_id: str
+    index: int
+    propensity: float
+    explored: bool
+    belief: int
+    shown: bool
+    title: str
+    category: str | None = None
+    price: float | None = None
+    image_url: str | None = None
+    trending: int
+    popular: int
+    written: str | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "item_id": self.item_id,
+            "index": self.index,
+            "propensity": self.propensity,
+            "explored": self.explored,
+            "belief": self.belief,
+            "shown": self.shown,
+            "title": self.title,
+            "category": self.category,
+            "price": self.price,
+            "image_url": self.image_url,
+            "trending": self.trending,
+            "popular": self.popular,
+            "written": self.written,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            item_id=record["item_id"],
+            index=record["index"],
+            propensity=record["propensity"],
+            explored=record["explored"],
+            belief=record["belief"],
+            shown=record["shown"],
+            title=record["title"],
+            category=record["category"],
+            price=record["price"],
+            image_url=record["image_url"],
+            trending=record["trending"],
+            popular=record["popular"],
+            written=record["written"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerTrace:
+    """What an answer was made of. Redis, trace:answer:REQUEST_ID, for serving.traces_s."""
+
+    request_id: str
+    user_id: str
+    shape: str
+    digest: bytes
+    request: str
+    now_ms: int
+    policy: str
+    policy_weight: float
+    arms: tuple[TracedArm, ...]
+    ranking: str
+    cached: bool
+    fallbacks: tuple[str, ...]
+    latency_ms: float
+    steps: str
+    catalogue_version: int
+    user: TracedUser
+    history: bytes
+    segment: str
+    alpha: bytes
+    beta: bytes
+    context_logits: bytes
+    versions: bytes
+    lacking: str | None = None
+    places: tuple[TracedPlace, ...]
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "request_id": self.request_id,
+            "user_id": self.user_id,
+            "shape": self.shape,
+            "digest": self.digest,
+            "request": self.request,
+            "now_ms": self.now_ms,
+            "policy": self.policy,
+            "policy_weight": self.policy_weight,
+            "arms": [part.to_record() for part in self.arms],
+            "ranking": self.ranking,
+            "cached": self.cached,
+            "fallbacks": list(self.fallbacks),
+            "latency_ms": self.latency_ms,
+            "steps": self.steps,
+            "catalogue_version": self.catalogue_version,
+            "user": self.user.to_record(),
+            "history": self.history,
+            "segment": self.segment,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "context_logits": self.context_logits,
+            "versions": self.versions,
+            "lacking": self.lacking,
+            "places": [part.to_record() for part in self.places],
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            request_id=record["request_id"],
+            user_id=record["user_id"],
+            shape=record["shape"],
+            digest=record["digest"],
+            request=record["request"],
+            now_ms=record["now_ms"],
+            policy=record["policy"],
+            policy_weight=record["policy_weight"],
+            arms=tuple(TracedArm.from_record(part) for part in record["arms"]),
+            ranking=record["ranking"],
+            cached=record["cached"],
+            fallbacks=tuple(record["fallbacks"]),
+            latency_ms=record["latency_ms"],
+            steps=record["steps"],
+            catalogue_version=record["catalogue_version"],
+            user=TracedUser.from_record(record["user"]),
+            history=record["history"],
+            segment=record["segment"],
+            alpha=record["alpha"],
+            beta=record["beta"],
+            context_logits=record["context_logits"],
+            versions=record["versions"],
+            lacking=record["lacking"],
+            places=tuple(TracedPlace.from_record(part) for part in record["places"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankingTrace:
+    """The candidates that a list was chosen from. Redis, trace:ranking:REQUEST_ID of the first answer made of it."""
+
+    made_ms: int
+    at_ms: int
+    model_version: str
+    cold: bool
+    ids: tuple[str, ...]
+    source_names: tuple[str, ...]
+    sources: bytes
+    category_names: tuple[str, ...]
+    categories: bytes
+    scores: bytes
+    freshness: bytes
+    price_affinity: bytes
+    prices: bytes
+    novel: bytes
+    reserve: bytes
+    traits: Mapping[str, bytes]
+    vectors: bytes
+    feature_names: tuple[str, ...]
+    features: tuple[bytes, ...]
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "made_ms": self.made_ms,
+            "at_ms": self.at_ms,
+            "model_version": self.model_version,
+            "cold": self.cold,
+            "ids": list(self.ids),
+            "source_names": list(self.source_names),
+            "sources": self.sources,
+            "category_names": list(self.category_names),
+            "categories": self.categories,
+            "scores": self.scores,
+            "freshness": self.freshness,
+            "price_affinity": self.price_affinity,
+            "prices": self.prices,
+            "novel": self.novel,
+            "reserve": self.reserve,
+            "traits": self.traits,
+            "vectors": self.vectors,
+            "feature_names": list(self.feature_names),
+            "features": list(self.features),
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            made_ms=record["made_ms"],
+            at_ms=record["at_ms"],
+            model_version=record["model_version"],
+            cold=record["cold"],
+            ids=tuple(record["ids"]),
+            source_names=tuple(record["source_names"]),
+            sources=record["sources"],
+            category_names=tuple(record["category_names"]),
+            categories=record["categories"],
+            scores=record["scores"],
+            freshness=record["freshness"],
+            price_affinity=record["price_affinity"],
+            prices=record["prices"],
+            novel=record["novel"],
+            reserve=record["reserve"],
+            traits=record["traits"],
+            vectors=record["vectors"],
+            feature_names=tuple(record["feature_names"]),
+            features=tuple(record["features"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracedMet:
+    """A recent interaction, as far as the answer followed from it."""
+
+    item_id: str
+    event: int
+    action: str
+    at_ms: int
+    category: str | None = None
+    price: float | None = None
+    title: str | None = None
+    vector: int
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "item_id": self.item_id,
+            "event": self.event,
+            "action": self.action,
+            "at_ms": self.at_ms,
+            "category": self.category,
+            "price": self.price,
+            "title": self.title,
+            "vector": self.vector,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            item_id=record["item_id"],
+            event=record["event"],
+            action=record["action"],
+            at_ms=record["at_ms"],
+            category=record["category"],
+            price=record["price"],
+            title=record["title"],
+            vector=record["vector"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryTrace:
+    """What the user did lately, as the stages saw it. Deflated in an AnswerTrace."""
+
+    category_share: Mapping[str, float]
+    met: tuple[TracedMet, ...]
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as plain data, as Avro writes them."""
+        return {
+            "category_share": self.category_share,
+            "met": [part.to_record() for part in self.met],
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """The value of plain data that Avro has read."""
+        return cls(
+            category_share=record["category_share"],
+            met=tuple(TracedMet.from_record(part) for part in record["met"]),
+        )
+
+
 RECORD_NAMES: Mapping[type[Record], str] = {
     UserEvent: "user_event",
     ItemEvent: "item_event",
@@ -1170,4 +1565,7 @@ RECORD_NAMES: Mapping[type[Record], str] = {
     ItemPair: "item_pair",
     ItemNeighbors: "item_neighbors",
     ItemEngagement: "item_engagement",
+    AnswerTrace: "answer_trace",
+    RankingTrace: "ranking_trace",
+    HistoryTrace: "history_trace",
 }

@@ -18,6 +18,7 @@ ACCESS: dict[str, Scope | None] = {
     "/v1/feedback": "feedback",
     "/v1/recommendations": "serve",
     "/v1/similar": "serve",
+    "/v1/explain": "serve",
     "/v1/feedback/negative": "feedback",
     "/interactions": "feedback",
     f"/v1/debug/users/{USER_ID}": "admin",

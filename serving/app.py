@@ -32,6 +32,8 @@ from serving.deadline import Deadline
 from serving.described import Described
 from serving.errors import ApiError, unavailable
 from serving.experiment_answers import ExperimentAnswer
+from serving.explain.answers import ExplainAnswer
+from serving.explain.requests import ExplainRequest
 from serving.feedback import Tell
 from serving.feedback_bodies import FeedbackBody
 from serving.gate import Gate
@@ -94,6 +96,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "/v1/feedback": FeedbackBody,
     "/v1/recommendations": RecommendationRequest,
     "/v1/similar": SimilarRequest,
+    "/v1/explain": ExplainRequest,
     "/v1/feedback/negative": NegativeFeedbackRequest,
     "/interactions": InteractionsRequest,
 }
@@ -209,6 +212,13 @@ def _add_routes(app: FastAPI) -> None:
         dependencies=SECURED,
         summary="What is like an item",
     )(similar)
+    app.post(
+        "/v1/explain",
+        response_model=ExplainAnswer,
+        responses={**REFUSALS, 404: {"model": ErrorAnswer, "description": "Nothing to explain"}},
+        dependencies=SECURED,
+        summary="Why an item is shown to a user",
+    )(explain)
     app.get(
         DEBUG_USER,
         response_model=KnownUserAnswer,
@@ -358,6 +368,19 @@ async def similar(body: SimilarRequest, request: Request) -> Response:
     if not limit.allowed:
         raise limit.refusal()
     found = await service.similar.answer(body, request_id=current_request_id())
+    return Response(orjson.dumps(found), media_type=JSON, headers=limit.headers)
+
+
+async def explain(body: ExplainRequest, request: Request) -> Response:
+    """Say why an item is shown to a user: for people, and with `include_trace` for machines.
+
+    It is read from what was kept of the answer that showed the item: the one that `request_id`
+    names, or the user's latest with the item. Where none is kept, `basis` is `present_state`: what
+    would speak for the item now. `what_if` tells the list as it would have been.
+    """
+    caller, service = check_reach(request, body.user_id), _service(request)
+    limit = await service.limits.admit(caller, "explain", body.user_id)
+    found = await service.explainer.answer(body, request_id=current_request_id())
     return Response(orjson.dumps(found), media_type=JSON, headers=limit.headers)
 
 

@@ -25,6 +25,7 @@ from stores.neighbors import NeighborsReader
 from stores.online import OnlineReader
 from stores.posteriors import PosteriorReader
 from stores.rate_limits import RateLimitStore
+from stores.traces import TraceStore
 from stores.vectors import VectorReader
 
 CLIENT_ID = "freshet-api"
@@ -35,6 +36,9 @@ LOG_DEADLINE_S = 2.0
 # The catalogue is read page by page beside the requests, and may take its time.
 CATALOG_TIMEOUT_MS = 5_000
 CATALOG_CONNECTIONS = 2
+
+# Traces are written beside the requests, and read by those who ask for nothing else.
+TRACES_TIMEOUT_MS = 1_000
 
 ANY_VECTOR = np.eye(1, ITEM_DIM, dtype=np.float32)[0]
 
@@ -49,6 +53,7 @@ class Clients:
     posteriors: PosteriorReader
     memory: FeedbackMemory
     limits: RateLimitStore
+    traces: TraceStore
     vectors: VectorReader
     lookup: UserLookup
     ranker: Ranker
@@ -105,6 +110,7 @@ async def opened(settings: Settings) -> AsyncIterator[Clients]:
             posteriors=await enter(PosteriorReader(redis.url, timeout_ms=redis.timeout_ms)),
             memory=await enter(FeedbackMemory(redis.url, timeout_ms=redis.timeout_ms)),
             limits=await enter(RateLimitStore(redis.url, timeout_ms=redis.timeout_ms)),
+            traces=await enter(TraceStore(redis.url, timeout_ms=TRACES_TIMEOUT_MS)),
             vectors=await enter(
                 VectorReader(
                     milvus.uri,

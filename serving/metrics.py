@@ -59,6 +59,11 @@ class Metrics:
             "freshet_shown_items", "Items in logged impressions, by what put them there", "source"
         )
         self.impression_queue = self._gauge("freshet_impression_queue", "Waiting for the log")
+        self.traces = self._counter(
+            "freshet_traces",
+            "Traces of answers: kept, or left out (too_many, full, changed, failed, erased)",
+            "outcome",
+        )
         self.feedback = self._counter(
             "freshet_feedback_events", "Feedback events", "action", "outcome"
         )

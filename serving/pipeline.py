@@ -9,6 +9,7 @@ from schemas.types import Impression
 from serving.catalog import Catalog
 from serving.deadline import Deadline
 from serving.errors import unavailable
+from serving.evidence.log import EvidenceLog
 from serving.load import Load
 from serving.metrics import Metrics
 from serving.rankings import Rankings
@@ -43,6 +44,7 @@ class Pipeline:
     now_ms: Callable[[], int]
     experiments: Callable[[], Experiments] = Experiments
     reason: ReasonStage | None = None
+    evidence: EvidenceLog | None = None
 
     async def personalize(
         self,
@@ -69,6 +71,8 @@ class Pipeline:
                 impression = answer.impression(chosen, self.catalog, trace)
                 made = body(chosen, self.catalog, trace)
             self._count(trace, chosen)
+            if self.evidence:
+                self.evidence.put(chosen, trace, made, body)
             return made, impression
 
     def _admit(

@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,8 +18,19 @@ from serving.bandit.service import BanditService
 from serving.belief_feed import BeliefFeed
 from serving.beliefs import BeliefCache, prior_view
 from serving.catalog import Catalog
-from serving.clients import LOG_DEADLINE_S, Breakers, Clients, breakers_of, opened
+from serving.clients import (
+    LOG_DEADLINE_S,
+    TRACES_TIMEOUT_MS,
+    Breakers,
+    Clients,
+    breakers_of,
+    opened,
+)
+from serving.evidence.log import EvidenceLog
+from serving.evidence.taking import Going
 from serving.experiments_follower import ExperimentsFollower
+from serving.explain.explainer import Explainer
+from serving.explain.present import PresentState
 from serving.feedback import FeedbackIntake
 from serving.follow import CatalogFollower
 from serving.heap import Heap
@@ -61,11 +72,13 @@ class Service:
     """What the interfaces call."""
 
     pipeline: Pipeline
+    explainer: Explainer
     similar: SimilarItems
     intake: FeedbackIntake
     kept: KeptFeedback | None
     belief_feed: BeliefFeed
     impressions: ImpressionLog
+    evidence: EvidenceLog
     bandit: BanditService
     catalog: Catalog
     breakers: Breakers
@@ -101,6 +114,7 @@ async def running(
         async with beside(
             follower.run,
             service.impressions.run,
+            service.evidence.run,
             service.belief_feed.run,
             Heap(lambda: len(service.catalog)).run,
             *(one.run for one in (service.experiments, service.kept, service.reasoner) if one),
@@ -117,6 +131,7 @@ async def running(
             ):
                 yield service
             await service.impressions.drain(timeout_s=DRAIN_S)
+            await service.evidence.drain(timeout_s=DRAIN_S)
 
 
 def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
@@ -128,15 +143,19 @@ def assemble(clients: Clients, settings: Settings, metrics: Metrics) -> Service:
     kept = _kept(clients, settings, breakers, metrics)
     beliefs = BeliefCache(clients.posteriors, breaker=breakers.redis, prior=_prior(settings))
     reasoner = _reasoner(clients, settings, breakers, metrics)
+    evidence = _evidence(clients, settings, catalog, metrics)
+    pipeline = _pipeline(
+        clients, settings, breakers, catalog, metrics, experiments, beliefs, reasoner
+    )
     return Service(
-        pipeline=_pipeline(
-            clients, settings, breakers, catalog, metrics, experiments, beliefs, reasoner
-        ),
+        pipeline=replace(pipeline, evidence=evidence),
+        explainer=_explainer(clients, settings, breakers, pipeline, reasoner),
         similar=_similar(clients, settings, breakers, catalog, metrics),
         intake=_intake(clients, settings, breakers, metrics, kept),
         kept=kept,
         belief_feed=BeliefFeed(clients.posteriors, beliefs),
         impressions=ImpressionLog(clients.event_log, metrics=metrics),
+        evidence=evidence,
         bandit=_bandit(clients, settings, breakers, metrics),
         catalog=catalog,
         breakers=breakers,
@@ -231,6 +250,56 @@ def _pipeline(
         now_ms=wall_clock_ms,
         experiments=(lambda: experiments.current) if experiments else Experiments,
         reason=ReasonStage(reasoner, catalog=catalog, metrics=metrics) if reasoner else None,
+    )
+
+
+def _evidence(
+    clients: Clients, settings: Settings, catalog: Catalog, metrics: Metrics
+) -> EvidenceLog:
+    serving = settings.serving
+    return EvidenceLog(
+        clients.traces,
+        catalog=catalog,
+        metrics=metrics,
+        going=Going(policy=serving.policy, weight=serving.policy_weight),
+        lifetime_s=serving.traces_s,
+        per_s=serving.traces_per_s,
+    )
+
+
+def _explainer(
+    clients: Clients,
+    settings: Settings,
+    breakers: Breakers,
+    pipeline: Pipeline,
+    reasoner: Reasoner | None,
+) -> Explainer:
+    redis_timeout_s, deadline_s = TRACES_TIMEOUT_MS / 1000, pipeline.deadline_s
+    return Explainer(
+        store=clients.traces,
+        present=PresentState(
+            catalog=pipeline.catalog,
+            context=pipeline.context,
+            neighbors=clients.neighbors,
+            rank=pipeline.rank,
+            explore=pipeline.explore,
+            redis=breakers.redis,
+            policy=settings.serving.policy,
+            policy_weight=settings.serving.policy_weight,
+            deadline_s=deadline_s,
+            redis_timeout_s=redis_timeout_s,
+            now_ms=wall_clock_ms,
+        ),
+        catalog=pipeline.catalog,
+        neighbors=clients.neighbors,
+        ranker=clients.ranker,
+        redis=breakers.redis,
+        triton=breakers.triton,
+        metrics=pipeline.metrics,
+        deadline_s=deadline_s,
+        redis_timeout_s=redis_timeout_s,
+        triton_timeout_s=settings.triton.timeout_ms / 1000,
+        reasoner=reasoner,
     )
 
 

@@ -286,6 +286,16 @@ class ServingSettings(Section):
         description="space of the vectors that the user tower was made for: it is asked where the "
         "catalogue's are of it; empty: never",
     )
+    traces_s: int = Field(
+        900,
+        ge=0,
+        le=86_400,
+        description="what answers were made of is kept in Redis for so long, to explain and replay "
+        "them; 0: it isn't",
+    )
+    traces_per_s: int = Field(
+        50, ge=1, le=10_000, description="answers a second whose making is kept; more are left out"
+    )
     experiments_file: str = Field(
         "", description="TOML file of experiments, read again when it changes; empty: none"
     )

@@ -12,6 +12,7 @@ from schemas.redis_keys import (
     EMBEDDING_SESSION,
     INTERACTIONS,
     SESSION,
+    TRACES,
     USER_AGGREGATES,
     USER_FEATURES,
     USER_SESSION,
@@ -30,6 +31,7 @@ OF_USER = (
     USER_FEATURES,
     USER_AGGREGATES,
     USER_SESSION,
+    TRACES,
 )
 READS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "string": ("GET", ()),

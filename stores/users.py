@@ -14,6 +14,7 @@ from schemas.redis_keys import (
     EMBEDDING_SESSION,
     INTERACTIONS,
     SESSION,
+    TRACES,
     USER_AGGREGATES,
     USER_ERASED,
     USER_FEATURES,
@@ -90,6 +91,7 @@ def _user_call(snapshots: list[UserSnapshot], describe: Describe) -> Call:
 def _user_keys(user: UserSnapshot) -> list[str]:
     shared = (CONTEXT, INTERACTIONS, USER_FEATURES, USER_AGGREGATES)
     keys = [*(key.of(user.user_id) for key in shared), erased_key(user.user_id)]
+    keys.append(TRACES.of(user.user_id))
     return [*keys, *([SESSION.of(user.session_id)] if user.session_id else [])]
 
 

@@ -173,6 +173,7 @@ def _evidence(
     met, similarity = nearest or (None, 0.0)
     return Evidence(
         source=chosen.source(slot),
+        found_by=chosen.shortlist.sources[slot.index],
         similar_title=_title(catalog, met.item_id) if met else None,
         similar_action=met.action if met else "view",
         similarity=similarity,

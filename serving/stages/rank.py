@@ -24,12 +24,13 @@ PRIOR = "prior"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ranked:
-    """A score for each candidate, and what gave it."""
+    """A score for each candidate, and what gave it; `features` as far as a model was asked."""
 
     scores: Floats
     freshness: Floats
     price_affinity: Floats
     model_version: str
+    features: Floats | None = None
 
 
 class RankStage:
@@ -65,6 +66,7 @@ class RankStage:
             freshness=items.freshness,
             price_affinity=features[:, FEATURES.index("price_affinity")],
             model_version=version,
+            features=features,
         )
 
     async def _scores(

@@ -1,7 +1,7 @@
 """The candidates of which any could still come into the list: what the later stages choose from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
 
@@ -26,6 +26,14 @@ PER_PLACE = 3
 NEW = float(np.exp(-1.0))
 
 
+@dataclass(kw_only=True, eq=False)
+class Evidence:
+    """What the ranker saw of a shortlist, until it is written down; then under which name."""
+
+    features: Floats | None = None
+    kept_as: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shortlist:
     """The best candidates in falling order of what the ranking says, a place an item.
@@ -45,6 +53,7 @@ class Shortlist:
     traits: Mapping[str, Mask]
     model_version: str
     likeness: "Likeness"
+    evidence: Evidence = field(default_factory=Evidence)
 
     def relevance(self, engagement: NDArray[np.float64]) -> Floats:
         """What items that promise so much are worth, a row each for rows of promises."""
@@ -104,6 +113,7 @@ def shortlist(
         traits=_traits(catalog, known, rows, freshness),
         model_version=ranked.model_version,
         likeness=Likeness(catalog, rows),
+        evidence=Evidence(features=None if ranked.features is None else ranked.features[order]),
     )
 
 

@@ -1,7 +1,7 @@
 -- Writes a user's context, features, aggregates and session unless what is there is newer; adds
 -- interactions. First deletes all of them where the user was to be forgotten.
--- KEYS: context, interactions, user:features, user:agg, when the user was forgotten, and session
---       where the user is, or was, in one.
+-- KEYS: context, interactions, user:features, user:agg, when the user was forgotten, the user's
+--       traces, and session where the user is, or was, in one.
 -- ARGV: version, log time, context (empty: none), lifetimes of context, interactions, features and
 --       aggregates, session, and of having been forgotten; interactions to keep; log time of being
 --       forgotten (0: never), how keys of sessions begin; count of (score, interaction) pairs and
@@ -27,9 +27,12 @@ local function forget()
   if session then
     redis.call('DEL', ARGV[11] .. session)
   end
-  redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
-  if KEYS[6] then
-    redis.call('DEL', KEYS[6])
+  for _, trace in ipairs(redis.call('ZRANGE', KEYS[6], 0, -1)) do
+    redis.call('DEL', trace)
+  end
+  redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[6])
+  if KEYS[7] then
+    redis.call('DEL', KEYS[7])
   end
   redis.call('SET', KEYS[5], forgotten_ms, 'EX', ARGV[8])
 end
@@ -68,8 +71,8 @@ for key, fields in pairs({[KEYS[3]] = features, [KEYS[4]] = aggregates}) do
     redis.call('EXPIRE', key, ARGV[6])
   end
 end
-if KEYS[6] and ARGV[at] then
-  redis.call('HSET', KEYS[6], unpack(ARGV, at))
-  redis.call('EXPIRE', KEYS[6], ARGV[7])
+if KEYS[7] and ARGV[at] then
+  redis.call('HSET', KEYS[7], unpack(ARGV, at))
+  redis.call('EXPIRE', KEYS[7], ARGV[7])
 end
 return 1

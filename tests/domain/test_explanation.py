@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from domain.explanation import Evidence, explain
+from schemas.types import CandidateSource
 
 
 def test_the_strongest_reason_comes_first_and_all_are_named() -> None:
@@ -62,10 +63,27 @@ def test_weak_evidence_is_no_reason() -> None:
     assert said.signals == ("trending",)
 
 
-def test_what_is_tried_says_so() -> None:
-    said = explain(Evidence(source="exploration", trending_place=1))
-    assert said.primary_reason == "Something new to try"
-    assert said.signals == ("exploration", "trending")
+def test_what_is_tried_says_so_behind_every_better_reason() -> None:
+    said = explain(Evidence(source="exploration", found_by="trending", trending_place=1))
+    assert said.primary_reason == "Number 1 among what is trending now"
+    assert said.signals == ("trending", "exploration")
+    said = explain(Evidence(source="exploration", found_by="content"))
+    assert (said.primary_reason, said.signals) == ("Something new to try", ("exploration",))
+
+
+@pytest.mark.parametrize(
+    ("found_by", "reason", "signal"),
+    [
+        ("repeat", "You buy it again and again", "bought_again"),
+        ("neighbour", "Often met together with what you looked at lately", "met_together"),
+    ],
+)
+def test_what_brought_an_item_is_a_reason(
+    found_by: CandidateSource, reason: str, signal: str
+) -> None:
+    said = explain(Evidence(source="exploration", found_by=found_by, popular_place=1))
+    assert (said.primary_reason, said.signals[0]) == (reason, signal)
+    assert "popular" in said.signals
 
 
 def test_an_action_without_words_of_its_own() -> None:

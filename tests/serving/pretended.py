@@ -33,6 +33,7 @@ from stores.feedback_memory import Deed, Remembered
 from stores.neighbors import NeighborsView
 from stores.posteriors import PosteriorView
 from stores.rate_limits import Claim, Counted
+from stores.traces import KeptAnswer
 from stores.vectors import EVERYTHING, ItemFilter
 from stores.views import ItemView, UserView
 
@@ -270,11 +271,12 @@ class PretendedRanker(PretendedServer):
     """The model server: the prior under another name."""
 
     asked: list[Floats] = field(default_factory=list)
+    version: str = "ranker:1"
 
     async def rank(self, features: Floats) -> Ranking:
         self.asked.append(features)
         await self._answer("Triton")
-        return Ranking(scores=prior_network().score(features), model_version="ranker:1")
+        return Ranking(scores=prior_network().score(features), model_version=self.version)
 
     async def probe(self) -> None:
         await self._answer("Triton")
@@ -390,6 +392,39 @@ class PretendedLimits(PretendedServer):
 
 
 @dataclass
+class PretendedTraces(PretendedServer):
+    """Keeps what answers were made of, as Redis does; nothing gets lost by age."""
+
+    answers: dict[str, KeptAnswer] = field(default_factory=dict)
+    rankings: dict[str, bytes] = field(default_factory=dict)
+
+    async def write(
+        self, kept: Sequence[KeptAnswer], *, lifetime_s: int, ranking_s: int
+    ) -> list[bool]:
+        assert lifetime_s < ranking_s
+        await self._answer("Redis")
+        for one in kept:
+            self.answers[one.request_id] = one
+            if one.ranking:
+                self.rankings[one.ranking_key] = one.ranking
+        return [True] * len(kept)
+
+    async def answer(self, request_id: str) -> bytes | None:
+        await self._answer("Redis")
+        kept = self.answers.get(request_id)
+        return kept.answer if kept else None
+
+    async def ranking(self, key: str) -> bytes | None:
+        await self._answer("Redis")
+        return self.rankings.get(key)
+
+    async def answers_of(self, user_id: str) -> list[bytes]:
+        await self._answer("Redis")
+        of_user = [one for one in self.answers.values() if one.user_id == user_id]
+        return [one.answer for one in reversed(of_user)]
+
+
+@dataclass
 class PretendedLookup:
     """Says of every user that nothing is known."""
 
@@ -415,6 +450,7 @@ class Outside:
     memory: PretendedMemory = field(default_factory=PretendedMemory)
     lookup: PretendedLookup = field(default_factory=PretendedLookup)
     limits: PretendedLimits = field(default_factory=PretendedLimits)
+    traces: PretendedTraces = field(default_factory=PretendedTraces)
     metrics: Metrics = field(default_factory=Metrics)
     settings: Settings = KEEPS_NOTHING
     chat: ChatEndpoint | None = None
@@ -437,6 +473,7 @@ class Outside:
             vectors=cast("Any", self.vectors),
             lookup=cast("Any", self.lookup),
             limits=cast("Any", self.limits),
+            traces=cast("Any", self.traces),
             ranker=cast("Any", self.ranker),
             tower=cast("Any", self.tower),
             event_log=cast("Any", self.event_log),

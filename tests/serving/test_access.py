@@ -60,6 +60,11 @@ MATRIX: dict[tuple[str, str], tuple[str, Any, dict[str, int]]] = {
         {"item_id": "mug-0", "user_id": "u1"},
         closed(serve_key=200, admin_key=200, own_token=200, admin_token=200),
     ),
+    ("POST", "/v1/explain"): (
+        "/v1/explain",
+        {"user_id": "u1", "item_id": "mug-0"},
+        closed(serve_key=200, admin_key=200, own_token=200, admin_token=200),
+    ),
     ("POST", "/v1/feedback/negative"): (
         "/v1/feedback/negative",
         {"user_id": "u1", "item_id": "mug-0", "feedback_type": "hide"},

@@ -23,7 +23,7 @@ from settings import Settings
 from settings.model import TierLimits
 from tests.serving.callers_at_hand import bearer, guarded, token
 from tests.serving.compared import fill, following
-from tests.serving.pretended import Outside, item, known_user, shop
+from tests.serving.pretended import Outside, PretendedServer, item, known_user, shop
 
 TOKEN = "open-sesame"
 KNOWS_ADMINISTRATORS = Settings.model_validate(
@@ -74,6 +74,14 @@ def answered() -> Iterator[Case]:
         yield Case(path="/v1/similar", status=200, body=body)
     yield Case(path="/v1/similar", status=200, body={"item_id": "plain"}, state="alone")
     yield Case(path="/v1/similar", status=404, body={"item_id": "nothing"})
+    mug = {"user_id": "u1", "item_id": "mug-0"}
+    asks_all = {**mug, "include_trace": True, "what_if": {"emotion": "anger", "exploration": False}}
+    for state in ("listed", "well", "alone"):
+        yield Case(path="/v1/explain", status=200, body=mug, state=state)
+    yield Case(path="/v1/explain", status=200, body=asks_all, state="listed")
+    yield Case(path="/v1/explain", status=503, body=asks_all, state="alone")
+    yield Case(path="/v1/explain", status=404, body=asks_all)
+    yield Case(path="/v1/explain", status=404, body={**mug, "item_id": "nothing"})
     for path, body in TOLD.items():
         yield Case(path=path, status=202, body=body)
         yield Case(path=path, status=503, body=body, state="no log")
@@ -135,6 +143,7 @@ def any_body(path: str) -> dict[str, Any]:
     """What the path answers while the service is well."""
     plain: dict[str, dict[str, Any]] = {
         "/v1/similar": {"item_id": "mug-0"},
+        "/v1/explain": {"user_id": "u1", "item_id": "mug-0"},
         BATCH: {"requests": [{"user_id": "u1"}]},
     }
     return TOLD.get(path) or plain.get(path) or {"user_id": "u1"}
@@ -191,8 +200,15 @@ async def bring_into(
 ) -> None:
     """Let the service be in some trouble, or closed."""
     if state == "alone":
-        for one in (outside.online, outside.vectors, outside.ranker, outside.neighbors):
+        away: tuple[PretendedServer, ...] = (outside.online, outside.vectors, outside.ranker)
+        for one in (*away, outside.neighbors, outside.traces):
             one.away = True
+    elif state == "listed":
+        service = app.state.service
+        writing = asyncio.create_task(service.evidence.run())
+        assert (await client.post("/v1/personalize", json={"user_id": "u1"})).status_code == 200
+        await service.evidence.drain(timeout_s=2)
+        writing.cancel()
     elif state == "no log":
         outside.event_log.away = True
     elif state == "slow":

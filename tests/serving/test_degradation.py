@@ -401,6 +401,15 @@ async def test_without_redis_feedback_is_taken_and_known_again_by_its_id(
 # Calls over gRPC.
 
 
+@row("explain:redis_unavailable")
+async def test_without_what_was_kept_the_present_explains(outside: Outside) -> None:
+    outside.traces.away = True
+    async with serving(outside) as (client, _):
+        answer = await client.post("/v1/explain", json={"user_id": "u1", "item_id": "mug-1"})
+    assert (answer.status_code, answer.json()["basis"]) == (200, "present_state")
+    assert counted(outside, "explain:redis_unavailable") == 1
+
+
 @row("posteriors:redis_unavailable")
 async def test_without_posteriors_draws_are_the_priors(outside: Outside) -> None:
     outside.posteriors.away = True

@@ -149,6 +149,20 @@ async def test_where_no_tier_is_set_nothing_is_counted() -> None:
     assert outside.limits.calls == 0
 
 
+async def test_explanations_have_a_limit_of_their_own_and_are_refused_beyond_it() -> None:
+    outside = Outside(settings=settings(on_limit="degrade"))
+    asked = {"user_id": "u1", "item_id": "mug-0"}
+    async with serving(outside) as client:
+        first = await client.post("/v1/explain", json=asked)
+        assert (first.status_code, first.headers["ratelimit-limit"]) == (200, "1")
+        calls = outside.traces.calls
+        refused = await client.post("/v1/explain", json=asked)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        assert outside.traces.calls == calls
+        assert (await client.post("/v1/explain", json={**asked, "user_id": "u2"})).is_success
+        assert (await ask(client)).status_code == 200
+
+
 async def test_each_tier_has_its_own() -> None:
     limits = limits_of(Outside())
     free, premium = of_key("free", ["serve"]), of_key("premium", ["serve"])

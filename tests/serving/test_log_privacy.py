@@ -63,6 +63,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "/v1/feedback": {"user_id": USER, "session_id": SESSION, "feedback": [DEED]},
     "/v1/recommendations": {"user_id": USER, "session_id": SESSION},
     "/v1/similar": {"user_id": USER, "item_id": "mug-0", "exclude_items": [ITEM]},
+    "/v1/explain": {"user_id": USER, "item_id": ITEM},
     "/v1/feedback/negative": {
         "user_id": USER,
         "item_id": ITEM,
