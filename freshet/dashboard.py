@@ -254,7 +254,7 @@ ROWS = (
                 "Answers whose making is kept",
                 "ops",
                 per_second("freshet_traces_total", "outcome"),
-                says="to explain and replay them; left out: too_many, full, changed, failed, erased",
+                says="to explain and replay them; all other outcomes are left out",
             ),
         ),
     ),
