@@ -9,23 +9,22 @@ with the same clients at the same rate.
 
 import argparse
 import asyncio
-import gc
 import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
 from bench.light_client import LightClient
+from bench.open_loop import Figures, Shot, open_loop, spread
 from bench.result import save
 from schemas.topics import USER_EVENTS
 from schemas.types import UserEvent
@@ -38,9 +37,6 @@ from stores.feedback_memory import Deed, FeedbackMemory
 PARTS = ("kafka", "valkey")
 WARM_UP = 300
 PATIENCE_MS = 10_000
-
-Figures = Mapping[str, float]
-Shot = Callable[[int], Awaitable[None]]
 
 
 def main() -> None:
@@ -110,7 +106,7 @@ async def _service(settings: Settings, rate: int, seconds: float) -> Figures:
             raise RuntimeError(f"{answer.status}: {answer.body.decode()}")
 
     try:
-        return await _open_loop(shot, rate=rate, seconds=seconds)
+        return await _measured_shots(shot, rate=rate, seconds=seconds)
     finally:
         client.close()
 
@@ -140,7 +136,7 @@ async def _bare(settings: Settings, rate: int, seconds: float) -> Figures:
                 deeds, user_id=user, request_id="r", idempotency_key=None, answer=b""
             )
 
-        told = await _open_loop(shot, rate=rate, seconds=seconds)
+        told = await _measured_shots(shot, rate=rate, seconds=seconds)
     await asyncio.to_thread(log.close)
     return told
 
@@ -155,25 +151,10 @@ def _event(user: str, number: int) -> UserEvent:
     )
 
 
-async def _open_loop(shot: Shot, *, rate: float, seconds: float) -> Figures:
-    """Milliseconds from when each shot was due until it was done."""
+async def _measured_shots(shot: Shot, *, rate: int, seconds: float) -> Figures:
     for number in range(WARM_UP):
         await shot(-number - 1)
-    took: list[float] = []
-
-    async def timed(number: int, due: float) -> None:
-        await shot(number)
-        took.append((time.perf_counter() - due) * 1000)
-
-    gc.collect()
-    gc.freeze()
-    started = time.perf_counter()
-    async with asyncio.TaskGroup() as shots:
-        for number in range(round(rate * seconds)):
-            due = started + number / rate
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            shots.create_task(timed(number, due))
-    return _spread(took)
+    return spread(await open_loop(shot, rate=rate, count=round(rate * seconds)))
 
 
 async def _stages(settings: Settings) -> dict[str, dict[str, float]]:
@@ -194,16 +175,6 @@ async def _stages(settings: Settings) -> dict[str, dict[str, float]]:
         }
         for name, count in sums.items()
         if "_count{" in name and count
-    }
-
-
-def _spread(values: Sequence[float]) -> Figures:
-    p50, p95, p99 = np.percentile(values, [50, 95, 99])
-    return {
-        "p50": round(float(p50), 2),
-        "p95": round(float(p95), 2),
-        "p99": round(float(p99), 2),
-        "max": round(max(values), 2),
     }
 
 

@@ -1,40 +1,44 @@
-"""Sends requests at a fixed rate from a process of its own, at little cost to what is measured.
+"""Sends what is due at a fixed rate, and says how long each answer took.
 
 Requests leave when they are due, whether or not the answers to earlier ones have come, and a
 request's time counts from the moment at which it was due: a service that falls behind can't hide
-it. A client library takes longer for a request than the service does for its answer, so this one
-writes and reads the bytes itself.
+it. `fire` does it from a process of its own, with a client that costs little.
 """
 
 import asyncio
+import gc
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
-from typing import cast
 
-import httptools
+import numpy as np
 import uvloop
+
+from bench.light_client import LightClient, NoAnswerError
 
 # Answers whose bodies are kept to be looked into, at most.
 KEPT_BODIES = 2_000
 GIVE_UP_S = 30.0
 NO_ANSWER = 0
+# Requests under way at a time, and so connections, at most.
+AT_ONCE = 512
+
+Figures = Mapping[str, float]
+Shot = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """Bodies to post to a path, so many a second, over so many connections at most."""
+    """Bodies to post to a path, so many a second."""
 
     host: str
     port: int
     path: str
     bodies: Sequence[bytes]
     rate: float
-    connections: int = 256
-    headers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,128 +48,83 @@ class Fired:
     took_ms: Sequence[float]
     statuses: Mapping[int, int]
     bodies: Sequence[bytes]
-    late_start_ms: float
 
 
-def fire(load: Load) -> Fired:
+async def open_loop(shot: Shot, *, rate: float, count: int) -> list[float]:
+    """Milliseconds from when each shot was due until it was done."""
+    took_ms: list[float] = []
+
+    async def timed(number: int, due: float) -> None:
+        await shot(number)
+        took_ms.append((time.perf_counter() - due) * 1000)
+
+    gc.collect()
+    gc.freeze()
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as shots:
+        for number in range(count):
+            due = started + number / rate
+            if (wait_s := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait_s)
+            shots.create_task(timed(number, due))
+    return took_ms
+
+
+def spread(took_ms: Sequence[float]) -> Figures:
+    """What is told of many times."""
+    p50, p95, p99 = np.percentile(took_ms, [50, 95, 99])
+    return {
+        "p50": round(float(p50), 2),
+        "p95": round(float(p95), 2),
+        "p99": round(float(p99), 2),
+        "max": round(max(took_ms), 2),
+    }
+
+
+async def fired(load: Load) -> Fired:
     """Send it all from another process and wait for the answers."""
+    return await asyncio.to_thread(_fire_elsewhere, load)
+
+
+def _fire_elsewhere(load: Load) -> Fired:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as elsewhere:
         return elsewhere.submit(_fire, load).result()
 
 
-async def fired(load: Load) -> Fired:
-    """The same for who has a loop to run meanwhile."""
-    return await asyncio.to_thread(fire, load)
-
-
 def _fire(load: Load) -> Fired:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_Gun(load).fire())
+    return uvloop.run(_Gun(load).fire())
 
 
+@dataclass(eq=False)
 class _Gun:
-    """Keeps connections and hands each request that is due to a free one."""
+    """Posts a load and keeps what comes back."""
 
-    def __init__(self, load: Load) -> None:
-        self.load = load
-        self.took_ms: list[float] = []
-        self.statuses: Counter[int] = Counter()
-        self.bodies: list[bytes] = []
-        self.late_s = 0.0
-        self._free: asyncio.LifoQueue[_Connection] = asyncio.LifoQueue()
-        self._opened = 0
-        self._keep_each = max(1, len(load.bodies) // KEPT_BODIES)
+    load: Load
+    statuses: Counter[int] = field(default_factory=Counter)
+    bodies: list[bytes] = field(default_factory=list)
 
     async def fire(self) -> Fired:
         """Send every request when it is due."""
-        started = time.perf_counter()
-        async with asyncio.TaskGroup() as shots:
-            for number, body in enumerate(self.load.bodies):
-                due = started + number / self.load.rate
-                if (wait := due - time.perf_counter()) > 0:
-                    await asyncio.sleep(wait)
-                self.late_s = max(self.late_s, time.perf_counter() - due)
-                shots.create_task(self._shot(number, body, due))
-        return Fired(
-            took_ms=self.took_ms,
-            statuses=dict(self.statuses),
-            bodies=self.bodies,
-            late_start_ms=self.late_s * 1000,
-        )
+        load, client = self.load, LightClient(self.load.host, self.load.port)
+        keep_each, room = max(1, len(load.bodies) // KEPT_BODIES), asyncio.Semaphore(AT_ONCE)
 
-    async def _shot(self, number: int, body: bytes, due: float) -> None:
+        async def shot(number: int) -> None:
+            async with room:
+                status, body = await _answer(client, load.path, load.bodies[number])
+            self.statuses[status] += 1
+            if number % keep_each == 0 and status != NO_ANSWER:
+                self.bodies.append(body)
+
         try:
-            async with asyncio.timeout(GIVE_UP_S):
-                connection = await self._connection()
-                status, answer = await connection.post(body)
-        except (OSError, TimeoutError):
-            self.statuses[NO_ANSWER] += 1
-            self._opened -= 1
-            return
-        self.took_ms.append((time.perf_counter() - due) * 1000)
-        self.statuses[status] += 1
-        if number % self._keep_each == 0:
-            self.bodies.append(answer)
-        self._free.put_nowait(connection)
-
-    async def _connection(self) -> "_Connection":
-        while True:
-            connection = await self._free_one()
-            if not connection.closed:
-                return connection
-            self._opened -= 1
-
-    async def _free_one(self) -> "_Connection":
-        if not self._free.empty() or self._opened >= self.load.connections:
-            return await self._free.get()
-        self._opened += 1
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(
-            lambda: _Connection(self.load), self.load.host, self.load.port
-        )
-        return connection
+            took_ms = await open_loop(shot, rate=load.rate, count=len(load.bodies))
+        finally:
+            client.close()
+        return Fired(took_ms=took_ms, statuses=dict(self.statuses), bodies=self.bodies)
 
 
-class _Connection(asyncio.Protocol):
-    """One connection that stays open, with one request on it at a time."""
-
-    def __init__(self, load: Load) -> None:
-        headers = {"Host": load.host, "Content-Type": "application/json", **(load.headers or {})}
-        head = [f"POST {load.path} HTTP/1.1", *(f"{name}: {v}" for name, v in headers.items())]
-        self._head = "\r\n".join([*head, "Content-Length: "]).encode()
-        self._transport: asyncio.WriteTransport | None = None
-        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
-        self._read: list[bytes] = []
-        self.closed = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # A loop's own transports need not say that they are of asyncio's kinds.
-        self._transport = cast("asyncio.WriteTransport", transport)
-        self._parser = httptools.HttpResponseParser(self)
-
-    async def post(self, body: bytes) -> tuple[int, bytes]:
-        """Send a body; the status and the body of the answer."""
-        assert self._transport is not None
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
-        return await self._answer
-
-    def data_received(self, data: bytes) -> None:
-        self._parser.feed_data(data)
-
-    def on_body(self, body: bytes) -> None:
-        """The parser read a piece of the answer."""
-        self._read.append(body)
-
-    def on_message_complete(self) -> None:
-        """The parser read the whole answer."""
-        answer, self._answer = self._answer, None
-        body, self._read = b"".join(self._read), []
-        self.closed = not self._parser.should_keep_alive()
-        if answer is not None and not answer.done():
-            answer.set_result((self._parser.get_status_code(), body))
-
-    def connection_lost(self, _: Exception | None) -> None:
-        self.closed = True
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionResetError("the service closed the connection"))
+async def _answer(client: LightClient, path: str, body: bytes) -> tuple[int, bytes]:
+    try:
+        async with asyncio.timeout(GIVE_UP_S):
+            return await client.post(path, body)
+    except (OSError, TimeoutError, NoAnswerError):
+        return NO_ANSWER, b""

@@ -23,7 +23,7 @@ import asyncio
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from bench.open_loop import Fired, Load, fired
+from bench.open_loop import Figures, Fired, Load, Shot, fired, open_loop, spread
 from bench.result import save
 from bench.seeding import fill
 from domain.fusion import lift
@@ -61,9 +61,6 @@ LISTS_PER_EVENT = 10
 BEARABLE_MS = 100.0
 STEPS = (200, 300, 400, 500, 600, 700, 800, 900, 1_000, 1_200, 1_400, 1_600)
 CHECKS_PER_S = 5
-
-Figures = Mapping[str, float]
-Shot = Callable[[int], Awaitable[None]]
 
 
 def main() -> None:
@@ -152,8 +149,9 @@ class _Measuring:
         """The service at a rate, and after it the bare calls."""
         await self._lists(kind, rate, min(WARM_UP, rate * 5))
         lists = await self._live(kind, rate)
-        bare = await _open_loop(self._bare(kind), rate=rate, seconds=self.options.seconds)
-        return {**_told(lists), "bare_calls_ms": bare}
+        count = round(rate * self.options.seconds)
+        bare = await open_loop(self._bare(kind), rate=rate, count=count)
+        return {**_told(lists), "bare_calls_ms": spread(bare)}
 
     async def most(self, kind: str, steps: Sequence[int]) -> dict[str, Any]:
         """The highest rate at which answers come in a bearable time, and what was seen above."""
@@ -256,41 +254,13 @@ def _told(lists: Fired) -> dict[str, Any]:
             stages.setdefault(stage, []).append(ms)
     lacking = Counter(name for metadata in answers for name in metadata["fallbacks"])
     return {
-        "service_ms": _spread(lists.took_ms),
-        "stages_ms": {name: _spread(ms) for name, ms in stages.items()},
+        "service_ms": spread(lists.took_ms),
+        "stages_ms": {name: spread(ms) for name, ms in stages.items()},
         "statuses": {str(status): count for status, count in lists.statuses.items()},
         "fallbacks": dict(lacking),
         "shed": round(lacking["admit:overloaded"] / max(1, len(answers)), 4),
         "remembered": round(sum(one["cache_hit"] for one in answers) / max(1, len(answers)), 3),
-        "late_start_ms": round(lists.late_start_ms, 1),
         "requests": len(lists.took_ms),
-    }
-
-
-async def _open_loop(shot: Shot, *, rate: float, seconds: float) -> Figures:
-    """Milliseconds from when each shot was due until it was done."""
-    took: list[float] = []
-
-    async def timed(number: int, due: float) -> None:
-        await shot(number)
-        took.append((time.perf_counter() - due) * 1000)
-
-    started = time.perf_counter()
-    async with asyncio.TaskGroup() as shots:
-        for number in range(round(rate * seconds)):
-            due = started + number / rate
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            shots.create_task(timed(number, due))
-    return _spread(took)
-
-
-def _spread(values: Sequence[float]) -> Figures:
-    p50, p95, p99 = np.percentile(values, [50, 95, 99])
-    return {
-        "p50": round(float(p50), 2),
-        "p95": round(float(p95), 2),
-        "p99": round(float(p99), 2),
-        "max": round(max(values), 2),
     }
 
 
@@ -304,12 +274,11 @@ def _print(figures: Mapping[str, Any]) -> None:
 def _print_kind(kind: str, measured: Mapping[str, Any]) -> None:
     table = Table("requests/s", "what", "p50", "p95", "p99", "max", title=f"{kind}, ms")
     for rate, seen in measured["by_requests_per_s"].items():
-        for what, spread in _rows(seen):
-            table.add_row(rate, what, *(f"{value:.1f}" for value in spread.values()))
+        for what, ms in _rows(seen):
+            table.add_row(rate, what, *(f"{value:.1f}" for value in ms.values()))
     if "most" in measured:
         most = measured["most"]
-        spread = most.get("service_ms", {})
-        figures = (f"{value:.1f}" for value in spread.values())
+        figures = (f"{value:.1f}" for value in most.get("service_ms", {}).values())
         table.add_row(str(most["requests_per_s"]), "the most", *figures)
     Console().print(table)
 
@@ -317,8 +286,8 @@ def _print_kind(kind: str, measured: Mapping[str, Any]) -> None:
 def _rows(seen: Mapping[str, Any]) -> Iterator[tuple[str, Figures]]:
     yield "service", seen["service_ms"]
     yield "bare calls", seen["bare_calls_ms"]
-    for stage, spread in seen["stages_ms"].items():
-        yield f"  {stage}", spread
+    for stage, ms in seen["stages_ms"].items():
+        yield f"  {stage}", ms
 
 
 if __name__ == "__main__":

@@ -169,7 +169,8 @@ def learn(
             best = recall
             kept = {name: value.clone() for name, value in tower.state_dict().items()}
     tower.load_state_dict(kept)
-    return tower.eval()
+    tower.eval()
+    return tower
 
 
 def in_batch_loss(
