@@ -52,7 +52,8 @@ from serving.recommendation_answers import RecommendationAnswer, SimilarAnswer
 from serving.recommendation_requests import RecommendationRequest, SimilarRequest
 from serving.request_scope import current_request_id
 from serving.requests import PersonalizeRequest
-from serving.service import Service, running, wall_clock_ms
+from serving.running import running
+from serving.service import Service, wall_clock_ms
 from serving.stages import answer
 from serving.tracing import closed_at_last, tracer_of
 from settings import Settings

@@ -1,7 +1,7 @@
 """Puts what is asked at the same time into one round trip.
 
 Under load most of what a small question to a server costs is its round trip: the writing, the
-waking, the reading. While one is under way what is asked next waits, and goes together. Whoever
+waking, the reading. While two are under way what is asked next waits, and goes together. Whoever
 asks alone waits for nobody.
 """
 
@@ -16,6 +16,8 @@ Asked = Callable[[Sequence[Command]], Awaitable[Sequence[Any]]]
 
 # Longer ones would hold up whoever is in the next.
 MOST = 256
+# Beside one that a slow server holds up another goes.
+AT_ONCE = 2
 
 
 class RoundTrips:
@@ -24,15 +26,19 @@ class RoundTrips:
     def __init__(self, ask: Asked) -> None:
         self._ask = ask
         self._waiting: list[tuple[Sequence[Command], asyncio.Future[Sequence[Any]]]] = []
-        self._going: asyncio.Task[None] | None = None
+        self._going = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def answers(self, commands: Sequence[Command]) -> Sequence[Any]:
         """What the server says to these commands, or the first error among it."""
         answered: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append((commands, answered))
-        if self._going is None:
+        if self._going < AT_ONCE:
+            self._going += 1
             # In nobody's context: the time that one of the callers has left isn't the others'.
-            self._going = asyncio.create_task(self._go(), context=Context())
+            task = asyncio.create_task(self._go(), context=Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         found = await answered
         for one in found:
             if isinstance(one, Exception):
@@ -46,7 +52,8 @@ class RoundTrips:
                 # Who gave up meanwhile needs no answer.
                 await self._take([one for one in batch if not one[1].done()])
         finally:
-            self._going = None
+            # At once: whoever asks next must not wait for one that has ended.
+            self._going -= 1
 
     async def _take(
         self, batch: Sequence[tuple[Sequence[Command], asyncio.Future[Sequence[Any]]]]

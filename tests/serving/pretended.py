@@ -13,6 +13,7 @@ from domain.fusion import lift
 from domain.ranking_prior import prior_network
 from schemas.topics import Topic
 from schemas.types import Interaction, ItemEvent, Record
+from serving.assembly import assemble
 from serving.breaker import Breaker
 from serving.catalog import Catalog
 from serving.chat import ChatEndpoint
@@ -23,7 +24,7 @@ from serving.limits import LocalCounting
 from serving.metrics import Metrics
 from serving.ranker import Ranking
 from serving.requests import PersonalizeRequest
-from serving.service import Service, assemble
+from serving.service import Service
 from serving.stages.admit import Admitted, admit
 from serving.user_direction import UserDirection
 from serving.user_tower import Direction

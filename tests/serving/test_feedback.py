@@ -199,7 +199,7 @@ async def test_what_the_job_would_refuse_is_refused_at_once(
 async def test_an_entry_without_a_time_happened_now(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.service.wall_clock_ms", lambda: NOW_MS)
+    monkeypatch.setattr("serving.assembly.wall_clock_ms", lambda: NOW_MS)
     await accept(outside, request())
     assert events(outside)[0].timestamp_ms == NOW_MS
 

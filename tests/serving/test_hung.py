@@ -13,13 +13,13 @@ import pytest
 from schemas.collections import ITEM_DIM
 from schemas.topics import USER_EVENTS
 from schemas.types import UserEvent
+from serving.assembly import assemble
 from serving.breaker import FAILURES_TO_OPEN, Breaker, DependencyUnavailableError
 from serving.clients import opened
 from serving.metrics import Metrics
 from serving.model_calls import ModelUnavailableError
 from serving.ranker import ONE_ROW, Ranker
 from serving.requests import FeedbackRequest, PersonalizeRequest
-from serving.service import assemble
 from settings import Settings
 from stores.errors import LogUnavailable, StoreUnavailable
 from stores.event_log import EventLog

@@ -25,7 +25,7 @@ def outside() -> Outside:
 async def client(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[httpx.AsyncClient]:
-    monkeypatch.setattr("serving.service.wall_clock_ms", lambda: NOW_MS)
+    monkeypatch.setattr("serving.assembly.wall_clock_ms", lambda: NOW_MS)
     app = create_app(Settings())
     outside.metrics = app.state.metrics
     app.state.service = outside.service()
@@ -185,7 +185,7 @@ async def test_a_key_makes_a_repeat_the_same_in_a_later_minute(
 ) -> None:
     outside.memory.away = True
     await tell(client, key="k", **CLICK)
-    monkeypatch.setattr("serving.service.wall_clock_ms", lambda: NOW_MS + 60_000)
+    monkeypatch.setattr("serving.assembly.wall_clock_ms", lambda: NOW_MS + 60_000)
     app = create_app(Settings())
     app.state.service = outside.service()
     async with httpx.AsyncClient(

@@ -205,7 +205,7 @@ async def test_a_call_ends_with_its_deadline_and_opens_no_breaker(outside: Outsi
 async def test_who_gets_no_turn_in_time_is_asked_to_come_back(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.service.LOG_DEADLINE_S", 0.1)
+    monkeypatch.setattr("serving.assembly.LOG_DEADLINE_S", 0.1)
     outside.event_log.delay_s = 30.0
     async with calling(outside) as bandit:
         rewards = [request(update_id=f"u-{number}") for number in range(40)]
