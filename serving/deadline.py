@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 
 # Shares of the whole that a stage may take at most; nobody gets more than is left.
 SHARE: Mapping[str, float] = {
@@ -21,6 +22,12 @@ class Deadline:
         self.total_s = total_s
         self._clock = clock
         self._started = clock()
+
+    def ended(self) -> "Deadline":
+        """The same request without any time left."""
+        none_left = copy(self)
+        none_left.total_s = 0.0
+        return none_left
 
     def elapsed_s(self) -> float:
         """Since the request came."""

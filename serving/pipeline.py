@@ -61,7 +61,7 @@ class Pipeline:
         in the process. Neither does it explore nor vary, which takes most of the work that is left.
         Lists that are asked for together may share a `deadline`.
         """
-        with self.load.one_more() as too_many:
+        with self.load.a_list() as too_many:
             trace = Trace()
             if degrade or too_many:
                 trace.fall_back_to("admit", "rate_limited" if degrade else "overloaded")
@@ -82,7 +82,7 @@ class Pipeline:
         trace: Trace,
         shared: Deadline | None,
     ) -> Admitted:
-        deadline = Deadline(0.0) if trace.fallbacks else shared or Deadline(self.deadline_s)
+        deadline = shared or Deadline(self.deadline_s)
         with trace.stage("admit"):
             require_items(self.catalog)
             now_ms = self.now_ms()
@@ -99,7 +99,10 @@ class Pipeline:
         with trace.stage("context"):
             known = await self.context.run(admitted, trace)
         made = self.rankings.find(admitted, known)
-        shortlisted = made or await self._shortlist(admitted, known, trace)
+        if made is None:
+            admitted, shortlisted = await self._ranked_anew(admitted, known, trace)
+        else:
+            shortlisted = made
         with trace.stage("explore"):
             tried = await self.explore.run(admitted, known, shortlisted, trace)
         with trace.stage("rerank"):
@@ -119,6 +122,15 @@ class Pipeline:
     ) -> answer.Chosen:
         with trace.stage("reason"):
             return replace(chosen, reasons=await stage.run(chosen, trace))
+
+    async def _ranked_anew(
+        self, admitted: Admitted, known: Known, trace: Trace
+    ) -> tuple[Admitted, Shortlist]:
+        with self.load.a_ranking() as too_many:
+            if too_many:
+                trace.fall_back_to("admit", "overloaded")
+                admitted = plainly(admitted)
+            return admitted, await self._shortlist(admitted, known, trace)
 
     async def _shortlist(self, admitted: Admitted, known: Known, trace: Trace) -> Shortlist:
         with trace.stage("candidates"):

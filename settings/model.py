@@ -254,7 +254,8 @@ class ServingSettings(Section):
         32,
         ge=1,
         le=10_000,
-        description="lists made at a time; one more is made of what is in the process, at once",
+        description="lists ranked anew at a time; one more is made of what is in the process, at "
+        "once",
     )
     most_in_batch: int = Field(
         16, ge=1, le=MOST_IN_BATCH, description="lists of one POST /v1/personalize/batch"

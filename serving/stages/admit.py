@@ -56,9 +56,13 @@ def admit(
 
 
 def plainly(admitted: Admitted) -> Admitted:
-    """The request as it is answered with the least work: by the ranking alone."""
+    """The request as it is answered with the least work: nobody is asked, and ranking is all."""
     spared = {"exploration_rate": 0.0, "diversity_weight": 0.0}
-    return replace(admitted, options=admitted.options.model_copy(update=spared))
+    return replace(
+        admitted,
+        options=admitted.options.model_copy(update=spared),
+        deadline=admitted.deadline.ended(),
+    )
 
 
 def changed(options: Options, changes: Changes) -> Options:

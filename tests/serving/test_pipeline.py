@@ -10,6 +10,7 @@ import pytest
 from domain.experiments import BUCKETS, Arm, Changes, Experiment, Experiments
 from schemas.types import Exposure
 from serving.errors import ApiError
+from serving.load import LISTS_PER_RANKING
 from serving.requests import PersonalizeRequest
 from settings import Settings
 from tests.serving.pretended import Outside, PretendedServer, count_of, interaction, known_user
@@ -54,6 +55,21 @@ async def test_one_request_too_many_is_answered_at_once_with_what_is_there(
     assert count_of(outside.metrics, "freshet_requests_under_way") == 0
     body, _ = await pipeline.personalize(REQUEST, request_id="r4")
     assert body["metadata"]["fallbacks"] == []
+
+
+async def test_remembered_lists_have_more_room_but_not_without_end(outside: Outside) -> None:
+    outside.settings = Settings.model_validate({"serving": {"most_under_way": 1}})
+    pipeline = outside.service().pipeline
+    await pipeline.personalize(REQUEST, request_id="r0")
+    outside.online.delay_s = 0.02
+    answers = await asyncio.gather(
+        *(
+            pipeline.personalize(REQUEST, request_id=f"r{number}")
+            for number in range(LISTS_PER_RANKING + 1)
+        )
+    )
+    lacked = [body["metadata"]["fallbacks"][:1] for body, _ in answers]
+    assert lacked == [[]] * LISTS_PER_RANKING + [["admit:overloaded"]]
 
 
 async def test_a_second_request_of_the_same_state_asks_neither_milvus_nor_triton(
