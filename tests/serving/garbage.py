@@ -231,7 +231,7 @@ class GarbageVectors(UserVectorReader):
 def garbage_ranker(garbage: Garbage) -> Any:
     """Scores of other shapes, sizes and kinds than were asked for."""
 
-    async def infer(_: str, rows: Sequence[Any]) -> Any:
+    async def infer(_: str, rows: Sequence[Any], **__: Any) -> Any:
         count = rows[0].shape()[0]
         shapes = ((count, 1), (count, 1), (count,), (count + 1, 1), (0, 1), (count, 0), ())
         shape = garbage.chance.choice(shapes)

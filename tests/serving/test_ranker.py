@@ -10,7 +10,7 @@ from serving.ranker import ONE_ROW, Ranker, _scores
 async def test_the_server_is_told_whom_it_works_for(monkeypatch: pytest.MonkeyPatch) -> None:
     ranker, told = Ranker("127.0.0.1:9"), []
 
-    async def infer(*_: object, headers: dict[str, str]) -> None:
+    async def infer(*_: object, headers: dict[str, str], **__: object) -> None:
         told.append(headers)
         raise InferenceServerException("enough")
 

@@ -388,7 +388,7 @@ async def test_each_rule_of_the_document_selects(
 async def test_a_model_without_an_address_is_never_asked() -> None:
     service = Outside().service()
     assert service.reasoner is None
-    assert [one.name for one in service.breakers.all()] == ["redis", "milvus", "triton", "kafka"]
+    assert "llm" not in {one.name for one in service.breakers.all()}
 
 
 @asynccontextmanager

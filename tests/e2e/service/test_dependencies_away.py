@@ -1,6 +1,7 @@
 """Each server killed while requests come: every answer is 200, in time, and says what it lacks."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,10 @@ pytestmark = pytest.mark.e2e
 EVERY_S = 0.1
 AWAY_S = 3.0
 BACK_WITHIN_S = 10.0
+
+
+# No request of any load is like an earlier one: nothing is remembered of it.
+NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +46,8 @@ class Load:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as asking:
-            number = 0
-            while True:
+            for number in NUMBERS:
                 asking.create_task(self._ask(f"u{number % 16:05d}", highest_price=10_000 + number))
-                number += 1
                 await asyncio.sleep(EVERY_S)
 
     async def _ask(self, user_id: str, *, highest_price: int) -> None:
