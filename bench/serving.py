@@ -61,6 +61,7 @@ LISTS_PER_EVENT = 10
 BEARABLE_MS = 100.0
 STEPS = (200, 300, 400, 500, 600, 700, 800, 900, 1_000, 1_200, 1_400, 1_600)
 CHECKS_PER_S = 5
+MEETING_PER_S = 40
 
 
 def main() -> None:
@@ -85,7 +86,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, nargs="*", default=STEPS, help="rates up to the most")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--items", type=int, default=20_000)
-    parser.add_argument("--users", type=int, default=1_000)
+    parser.add_argument("--users", type=int, default=400)
     parser.add_argument("--jobs", nargs="*", default=["user_state", "bandit_posteriors"])
     return parser.parse_args()
 
@@ -108,6 +109,7 @@ async def _measured(settings: Settings, options: argparse.Namespace) -> dict[str
         measuring = _Measuring(settings, options, client, clients)
         found: dict[str, Any] = {}
         for kind in options.kinds:
+            await measuring.meet_everybody(kind)
             by_rate = {str(rate): await measuring.at(kind, rate) for rate in options.rates}
             found[kind] = {"by_requests_per_s": by_rate}
             if kind != "anew" and options.steps:
@@ -144,6 +146,11 @@ class _Measuring:
     asked: int = 0
     checked: int = 0
     older: int = 0
+
+    async def meet_everybody(self, kind: str) -> None:
+        """Ask for each user once, where those are measured of whom something is remembered."""
+        if kind != "anew":
+            await self._lists(kind, MEETING_PER_S, self.options.users)
 
     async def at(self, kind: str, rate: int) -> dict[str, Any]:
         """The service at a rate, and after it the bare calls."""
