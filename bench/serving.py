@@ -44,9 +44,10 @@ from domain.ranking_features import FEATURES
 from serving.clients import Clients, opened
 from serving.stages.candidates import LATEST_LIKED, NEAREST
 from settings import Settings, load_settings
+from stack.lifecycle import SERVERS
 from stack.local import LocalStack
 
-SERVERS = ("kafka", "valkey", "milvus", "triton", "flink", "jobs")
+WITHOUT_JOBS = tuple(one for one in SERVERS if one not in {"flink", "jobs"})
 SERVICES = ("writers", "api")
 KINDS = ("anew", "live", "remembered")
 CANDIDATES = 450
@@ -92,8 +93,7 @@ def _options() -> argparse.Namespace:
 
 
 def _start(stack: LocalStack, options: argparse.Namespace) -> None:
-    servers = SERVERS if options.jobs else SERVERS[:4]
-    stack.up(*servers)
+    stack.up(*(SERVERS if options.jobs else WITHOUT_JOBS))
     fill(stack.settings, items=options.items, users=options.users)
     if options.jobs:
         stack.freshet("job", "submit", *options.jobs)

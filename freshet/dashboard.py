@@ -12,6 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from freshet.generated import keep
+
 DASHBOARD = Path(__file__).parents[1] / "docker" / "grafana" / "freshet.json"
 
 WIDTH, ACROSS, HEIGHT = 24, 3, 8
@@ -569,14 +571,7 @@ def text() -> str:
 
 def main(arguments: list[str], *, file: Path = DASHBOARD) -> int:
     """Write the file, or with `--check` say whether it is up to date."""
-    wanted = text()
-    if "--check" not in arguments:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(wanted, encoding="utf-8")
-    elif not file.exists() or file.read_text(encoding="utf-8") != wanted:
-        sys.stderr.write(f"{file.name} differs: run `python -m freshet.dashboard`\n")
-        return 1
-    return 0
+    return keep(file, text(), arguments=arguments, module="freshet.dashboard")
 
 
 if __name__ == "__main__":

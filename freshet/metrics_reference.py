@@ -12,6 +12,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from freshet.generated import keep
 from serving.metrics import Metrics as ServiceMetrics
 from writers.metrics import Metrics as WriterMetrics
 
@@ -179,13 +180,7 @@ def _listed(labels: Sequence[str]) -> str:
 
 def main(arguments: list[str], *, file: Path = REFERENCE) -> int:
     """Write the file, or with `--check` say whether it is up to date."""
-    wanted = reference()
-    if "--check" not in arguments:
-        file.write_text(wanted, encoding="utf-8")
-    elif not file.exists() or file.read_text(encoding="utf-8") != wanted:
-        sys.stderr.write(f"{file.name} differs: run `python -m freshet.metrics_reference`\n")
-        return 1
-    return 0
+    return keep(file, reference(), arguments=arguments, module="freshet.metrics_reference")
 
 
 if __name__ == "__main__":

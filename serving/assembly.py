@@ -1,7 +1,7 @@
 """Puts a service together from its clients."""
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
@@ -78,7 +78,7 @@ class _Parts:
         """All of them."""
         clients = self.clients
         return Service(
-            pipeline=replace(self.pipeline, evidence=self.evidence),
+            pipeline=self.pipeline,
             explainer=self._explainer(),
             similar=self._similar(),
             intake=self._intake(),
@@ -180,7 +180,7 @@ class _Parts:
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """The stages, of which no evidence is kept yet."""
+        """The stages."""
         experiments, reasoner = self.experiments, self.reasoner
         return Pipeline(
             catalog=self.catalog,
@@ -202,6 +202,7 @@ class _Parts:
             reason=ReasonStage(reasoner, catalog=self.catalog, metrics=self.metrics)
             if reasoner
             else None,
+            evidence=self.evidence,
         )
 
     def _context(self) -> ContextStage:
