@@ -345,11 +345,7 @@ async def _listed(
 ) -> Response:
     """A list for a user, in either document's shape; what is asked for is read last."""
     caller, service = check_reach(request, user_id), _service(request)
-    limit = await service.limits.admit(caller, "personalize", user_id)
-    made, impression = await service.pipeline.personalize(
-        asked(), request_id=current_request_id(), body=shape, degrade=limit.degrade
-    )
-    service.impressions.put(impression)
+    made, impression, limit = await service.listed(caller, user_id, asked, shape=shape)
     return Response(
         orjson.dumps(made), media_type=JSON, headers={**limit.headers, **told_arms(impression)}
     )

@@ -88,12 +88,9 @@ class Batch:
             return self._refused(internal())
 
     async def _listed(self, asked: PersonalizeRequest) -> dict[str, Any]:
-        caller, service = self.reach(asked.user_id), self.service
-        limit = await service.limits.admit(caller, "personalize", asked.user_id)
-        made, impression = await service.pipeline.personalize(
-            asked, request_id=current_request_id(), degrade=limit.degrade, deadline=self.deadline
+        made, _, _ = await self.service.listed(
+            self.reach(asked.user_id), asked.user_id, lambda: asked, deadline=self.deadline
         )
-        service.impressions.put(impression)
         return made
 
     def _refused(self, refusal: ApiError) -> dict[str, Any]:
